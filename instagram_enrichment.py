@@ -1,0 +1,1232 @@
+"""Fill the GENRE and Details columns of a CSV of Instagram profiles, slowly and without losing any.
+
+A profile travels through this module from top to bottom: its handle is read from a row, Instagram is asked at a
+polite pace, the answer is understood, remembered on disk, and put into the row's empty cells. Only an answer about
+the profile is ever remembered; an answer about us (a rate limit, a login wall) or about the network leaves the
+profile open, and whatever is open is asked once more before the run ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import calendar
+import contextlib
+import csv
+import email.utils
+import errno
+import fcntl
+import http.cookiejar
+import io
+import itertools
+import json
+import logging
+import math
+import os
+import random
+import re
+import signal
+import sys
+import threading
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, TextIO
+
+import requests
+import tenacity
+
+# The address and the app id are those of Instagram's own web client, as a browser's network tab shows them.
+API_URL = "https://www.instagram.com/api/v1/users/web_profile_info/"
+BROWSER = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0 Safari/537.36"
+)
+HEADERS = {
+    "x-ig-app-id": "936619743392459",
+    "User-Agent": BROWSER,
+    "Accept": "*/*",
+    "Accept-Language": "en-US,en;q=0.9",
+}
+SOCKET_TIMEOUT, ANSWER_TIMEOUT = 30.0, 60.0  # seconds of silence; seconds for one answer in all
+ANSWER_BYTES = 10 * 1024 * 1024
+POLL_SECONDS = 0.25  # how often a waiting request looks at the clock
+
+JITTER = (2.0, 4.0)  # seconds between taking a token and sending the request
+MAX_RETRIES = 3
+BLOCK_WAIT = 60.0  # seconds before a retry where Instagram refuses
+BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds before a retry after anything else
+LONGEST_WAIT = 4 * 3600.0  # seconds: the cap of Retry-After and of the doubling pauses
+STRIKES = 5  # refusals in a row before a pause
+GIVE_UP_AFTER = 24 * 3600.0  # seconds of refusals without one real answer
+KNOWN_PROFILE = "instagram"
+
+COLUMNS = {"GENRE": "category_name", "Details": "biography"}  # column of the sheet -> field of a profile
+CELL_CHARACTERS = 500
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV Injection"
+HANDLE_HEADERS = (  # as `header_key` makes them; the first that a sheet has is the one
+    *("instagramhandle", "handle", "username", "instagramusername", "instagram", "instagramurl", "account"),
+    *("instagramaccount", "profile", "instagramprofile", "profileurl", "ighandle", "igusername", "ig", "user"),
+)
+EXPORT_AGAIN = 'export the list again, as "CSV UTF-8"'
+
+USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
+PROFILE_URL = re.compile(r"(?:https?://)?(?:[\w-]+\.)*instagram\.com/+@?([\w.]+)/*(?:[?#].*)?", re.IGNORECASE)
+NOT_PROFILES = {"p", "reel", "reels", "tv", "stories", "explore", "accounts", "direct"}  # instagram.com/explore/
+MENTION = re.compile(r"""(?:^|(?<=[\s(\[{<"',;:|]))@([^\s@,;:!?()\[\]{}<>"'|]+)""")
+INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\u2066\u2068\u2069\ufeff"  # marks that copying leaves
+SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+QUOTED_CELL = re.compile(r'"[^"]*(?:""[^"]*)*"')
+NEEDS_QUOTES = re.compile(r'[",;\t]')
+CACHE_KEY = re.compile(r'"([A-Za-z0-9._]{1,30})"\s*:\s*(?=\{)')
+
+REFUSAL = re.compile(rb"checkpoint|challenge|feedback|login|please wait", re.IGNORECASE)
+WALL_URL = re.compile(r"\b(?:login|challenge|checkpoint)\b", re.IGNORECASE)
+HTML = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+)
+LOGIN_PAGE = re.compile(rb"\blog[\s_-]?in|\bsign[\s_-]?in\b|password|challenge|checkpoint", re.IGNORECASE)
+GONE_PAGE = re.compile(rb"isn.{1,8}t available|page not found", re.IGNORECASE)
+
+SLOWEST_RATE = 1 / 1440  # one request a day
+LARGEST_NUMBER = 1e9  # of seconds, profiles or rows; beyond it, clocks overflow
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+EXIT_DONE, EXIT_OPEN, EXIT_UNUSABLE, EXIT_SIGNAL = 0, 1, 2, 128
+
+log = logging.getLogger("instagram_enrichment")
+
+
+class UnusableError(Exception):
+    """Something the user gave can't be used; the message says what, where and what to do."""
+
+
+class StoppedError(Exception):
+    """The run has to end early, with profiles still open; the message says why."""
+
+
+class Interrupted(BaseException):
+    """SIGINT, SIGTERM or SIGHUP arrived, wherever the program stands."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+# ---- What a profile is ----
+
+
+class Profile(NamedTuple):
+    """What Instagram said about one profile; the fields are the keys of a cache entry, in order."""
+
+    username: str
+    full_name: str | None
+    biography: str | None
+    category_name: str | None
+    follower_count: int | None
+    is_business: bool | None
+    is_verified: bool | None
+    fetched_at: str | None
+    error: str | None
+
+    @classmethod
+    def from_user(cls, username: str, user: Mapping[str, Any] | None, now: float) -> Profile:
+        """Make a profile of Instagram's `data.user`, or one that is not found of None; `now` is in epoch seconds."""
+        fetched_at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(now))
+        if user is None:
+            return cls.from_entry(username, {"fetched_at": fetched_at, "error": "NOT_FOUND"})
+        followers = user.get("edge_followed_by")
+        entry = {
+            **{name: user.get(name) for name in cls._fields},
+            "follower_count": followers.get("count") if isinstance(followers, dict) else None,
+            "is_business": user.get("is_business_account"),
+            "fetched_at": fetched_at,
+            "error": None,
+        }
+        return cls.from_entry(username, entry)
+
+    @classmethod
+    def from_entry(cls, username: str, entry: Mapping[str, Any]) -> Profile:
+        """Make a profile of a cache entry; a field that is missing or of another type becomes None."""
+        values: dict[str, Any] = {"username": username.lower()}
+        for name, kind in FIELD_TYPES.items():
+            value = entry.get(name)
+            values[name] = value if type(value) is kind else None
+        return cls(**values)
+
+    def age(self, now: float) -> float:
+        """Seconds between `fetched_at` and `now`; infinite where that can't be told."""
+        try:
+            return now - calendar.timegm(datetime.fromisoformat(self.fetched_at or "").utctimetuple())
+        except (ValueError, OverflowError):
+            return math.inf
+
+
+FIELD_TYPES = {
+    **dict.fromkeys(("full_name", "biography", "category_name", "fetched_at", "error"), str),
+    **dict.fromkeys(("is_business", "is_verified"), bool),
+    "follower_count": int,
+}
+
+
+def parse_handle(cell: str) -> str | None:
+    """Find the username in a cell that holds `@name`, `name`, a profile's URL, or text with one `@name`.
+
+    Returns it in lower case, or None where the cell holds no usable one.
+    """
+    text = unicodedata.normalize("NFC", cell).strip().strip(INVISIBLE).strip()
+    mentions = {mention.rstrip(".") for mention in MENTION.findall(text)}
+    if url := PROFILE_URL.fullmatch(text):
+        name = "" if url[1].lower() in NOT_PROFILES else url[1]
+    else:
+        name = mentions.pop() if len(mentions) == 1 else text
+    return name.lower() if USERNAME.fullmatch(name) else None
+
+
+def clean(text: str) -> str:
+    """Make a stranger's text fit for one cell: one line, at most 500 characters, never a formula."""
+    line = SPACE_OR_CONTROL.sub(" ", text.encode("utf-8", "replace").decode()).strip()
+    apostrophe = "'" if line.startswith(FORMULA_STARTS) else ""
+    return (apostrophe + line)[:CELL_CHARACTERS].rstrip()
+
+
+# ---- How fast we may ask ----
+
+
+class TokenBucket:
+    """A token bucket with room for one token, so that its state is the moment when that token is ripe.
+
+    `clock` gives seconds that never go back, `sleep` takes seconds; the first token is ripe in `full_in` seconds.
+    """
+
+    def __init__(
+        self, per_minute: float, clock: Callable[[], float], sleep: Callable[[float], None], full_in: float = 0.0
+    ) -> None:
+        self._interval = 60 / per_minute
+        self._clock, self._sleep = clock, sleep
+        self._ripe_at = clock() + full_in
+
+    def acquire(self) -> None:
+        """Take the token when it is ripe, then let a random 2 to 4 seconds pass while the next one ripens."""
+        if (wait := self._ripe_at - self._clock()) > 0:
+            self._sleep(wait)
+        self._ripe_at = max(self._ripe_at, self._clock()) + self._interval
+        self._sleep(random.uniform(*JITTER))
+
+
+def seconds_per_request(per_minute: float) -> float:
+    """The mean seconds between two requests: the longer of refill and jitter, averaged over the jitter."""
+    low, high = JITTER
+    refill = min(max(60 / per_minute, low), high)
+    mean = (refill * (refill - low) + (high**2 - refill**2) / 2) / (high - low)
+    return max(mean, 60 / per_minute)
+
+
+class Patience:
+    """Counts refusals in a row, and says when to pause, for how long, and when to give up.
+
+    A refusal is a rate limit, a block, an HTML page, or a whole profile left open by network trouble. Five make a
+    pause due; after it one is enough, and each pause is twice as long. One real answer resets all of it.
+    """
+
+    def __init__(self, first_pause: float, clock: Callable[[], float]) -> None:
+        self._first_pause = max(first_pause, BLOCK_WAIT)
+        self._clock = clock
+        self._hold_until = -math.inf
+        self.real_answer()
+
+    def real_answer(self) -> None:
+        """Instagram said something about a profile: all is well."""
+        self.paused = False
+        self._strikes = 0
+        self._next_pause = self._first_pause
+        self._give_up_at = math.inf
+
+    def strike(self) -> None:
+        """Count one refusal."""
+        self._strikes += 1
+        self._give_up_at = min(self._give_up_at, self._clock() + GIVE_UP_AFTER)
+
+    def hold(self, seconds: float) -> None:
+        """Note that Instagram wants so many seconds to pass before the next request."""
+        self._hold_until = max(self._hold_until, self._clock() + seconds)
+
+    def held_for(self) -> float:
+        """The seconds that Instagram still wants to pass before the next request."""
+        return max(0.0, self._hold_until - self._clock())
+
+    @property
+    def due(self) -> bool:
+        """Whether a pause has to come before the next profile."""
+        return self._strikes >= (1 if self.paused else STRIKES)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether 24 hours have passed since the first of the refusals (to the second)."""
+        return self._clock() > self._give_up_at - 1
+
+    def start_pause(self) -> float:
+        """Begin the pause that is due; returns its length in seconds."""
+        seconds = min(max(self._next_pause, self.held_for()), self._give_up_at - self._clock())
+        self._next_pause = max(min(self._next_pause * 2, LONGEST_WAIT), self._first_pause)
+        self._strikes, self.paused = 0, True
+        return seconds
+
+
+# ---- Asking, and understanding the answer ----
+
+
+class Trouble(Exception):
+    """No answer about the profile. `retry_after` is the wait that Instagram asked for, in seconds."""
+
+    retry_after = 0.0
+
+
+class Blocked(Trouble):
+    """An answer about us: a rate limit, a login wall, a challenge."""
+
+
+class NetworkTrouble(Trouble):
+    """An answer about the network or the server, or none at all."""
+
+
+class HtmlPage(Trouble):
+    """A page where data should be: a profile that is gone, or a wall. One alone can't tell."""
+
+
+class UnexpectedAnswer(Trouble):
+    """A status that says nothing we know."""
+
+
+def understand(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any] | None:
+    """Say what a response means.
+
+    Returns Instagram's `data.user` object, or None where there is no such profile. Raises the `Trouble` that fits
+    where the answer is not about the profile.
+    """
+    answer = parse_json(body)
+    message = answer.get("message") if isinstance(answer, dict) else None
+    said = f": {printable(message)}" if isinstance(message, str) else ""
+    location = headers.get("Location", "")
+    if status == 404:
+        return None
+    if status in (401, 429):
+        raise Blocked(f"rate limited ({status}){said}")
+    if status == 403 or (status == 400 and REFUSAL.search(body)):
+        raise Blocked(f"blocked ({status}){said}")
+    if 300 <= status < 400 and WALL_URL.search(location):
+        raise Blocked(f"blocked (redirect to {printable(location)})")
+    if 500 <= status < 600:
+        raise NetworkTrouble(f"server error {status}")
+    if status != 200:
+        raise UnexpectedAnswer(f"unexpected status {status}{said}")
+    if answer is None:
+        raise understand_page(headers, body)
+    if isinstance(answer, dict):
+        if answer.get("status") == "fail" or REFUSAL.search(said.encode()):
+            raise Blocked(f"blocked (200, status fail){said}")
+        match answer.get("data"):
+            case {"user": dict() | None as user}:
+                return user
+    raise NetworkTrouble("JSON of an unknown shape")
+
+
+def understand_page(headers: Mapping[str, str], body: bytes) -> Trouble:
+    """Say what a 200 response without JSON means."""
+    is_html = "text/html" in headers.get("Content-Type", "").lower() and body.lstrip().startswith(b"<")
+    if not is_html and not HTML.match(body):
+        return NetworkTrouble("an answer that is not JSON")
+    if LOGIN_PAGE.search(body) and not GONE_PAGE.search(body):
+        return Blocked("blocked (login page)")
+    return HtmlPage("a page instead of data")
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse JSON; None where it isn't any."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def retry_after_seconds(value: str, now: float) -> float:
+    """Read a Retry-After header (RFC 9110: seconds, or a date); 0 where it says nothing, 4 hours at most."""
+    try:
+        seconds = (
+            float(value)
+            if value.isdecimal()
+            else calendar.timegm(email.utils.parsedate_to_datetime(value).utctimetuple()) - now
+        )
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+class AnonymousSession(requests.Session):
+    """A session without cookies or ~/.netrc, to which a redirect is an answer like any other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers.update(HEADERS)
+        self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+        self.auth = lambda request: request
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: even if not told to follow, `requests` would read the whole body of a redirect, however long."""
+
+
+class Instagram:
+    """Asks Instagram, one request at a time. `reached` says whether any response has come back yet."""
+
+    def __init__(self) -> None:
+        self._session = AnonymousSession()
+        self.reached = False
+
+    def ask(self, username: str) -> dict[str, Any] | None:
+        """Send one request; returns and raises as `understand` does.
+
+        The request has a thread of its own, so that an answer that drips, even in its head, can be left behind
+        after 60 s, and a signal is served at once.
+        """
+        answers: list[tuple[int, Mapping[str, str], bytes] | Exception] = []
+        abandoned = threading.Event()
+        request = threading.Thread(target=self._request, args=(username, answers, abandoned), daemon=True)
+        request.start()
+        deadline = time.monotonic() + ANSWER_TIMEOUT
+        for _ in range(round(ANSWER_TIMEOUT / POLL_SECONDS)):
+            request.join(POLL_SECONDS)
+            if not request.is_alive() or time.monotonic() > deadline:
+                break
+        if not answers:
+            abandoned.set()
+            raise NetworkTrouble(f"no whole answer within {ANSWER_TIMEOUT:.0f} s")
+        if isinstance(answer := answers[0], Exception):
+            raise NetworkTrouble(printable(f"{type(answer).__name__}: {answer}"))
+        status, headers, body = answer
+        log.debug("@%s: status %d, %d bytes", username, status, len(body))
+        try:
+            return understand(status, headers, body)
+        except Trouble as trouble:
+            trouble.retry_after = retry_after_seconds(headers.get("Retry-After", ""), time.time())
+            raise
+
+    def _request(self, username: str, answers: list[Any], abandoned: threading.Event) -> None:
+        parameters: dict[str, Any] = {"params": {"username": username}, "timeout": SOCKET_TIMEOUT, "stream": True}
+        try:
+            with self._session.get(API_URL, allow_redirects=False, **parameters) as response:
+                self.reached = True
+                body = bytearray()
+                try:
+                    for piece in response.iter_content(4096):
+                        body += piece
+                        if len(body) > ANSWER_BYTES or abandoned.is_set():
+                            raise ValueError("an answer that never ends")
+                except Exception:
+                    if response.status_code not in (401, 403, 429):  # these say it all without a body
+                        raise
+                answers.append((response.status_code, response.headers, bytes(body)))
+        except Exception as error:  # noqa: BLE001 - whatever a broken answer makes the HTTP stack raise, go on
+            answers.append(error)
+
+
+# ---- Remembering ----
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` beside `path`, sync it and move it there, so that a whole file is in place at every moment."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        error.filename = str(path)
+        raise
+
+
+def spare_name(path: Path, suffix: str) -> Path:
+    """The first of `path.suffix`, `path.suffix1`, `path.suffix2` … that is free."""
+    names = (path.with_name(f"{path.name}.{suffix}{count or ''}") for count in itertools.count())
+    return next(name for name in names if not name.exists())
+
+
+class Cache:
+    """The answers so far: username -> Profile in memory, and one JSON object with an entry a line on disk.
+
+    Its methods raise OSError where the file can't be read or written; what it held stays whole.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.profiles: dict[str, Profile] = {}
+        if path.exists():
+            self._load()
+        else:
+            self._write_all()
+
+    def _load(self) -> None:
+        data = self._path.read_bytes()
+        answer = parse_json(data)
+        entries = answer.items() if isinstance(answer, dict) else salvage(data.decode("utf-8", "replace"))
+        for name, entry in entries:
+            if isinstance(entry, dict) and is_answer(entry):
+                self.profiles[name.lower()] = Profile.from_entry(name, entry)
+        is_ours = data.startswith(b"{\n") and data.endswith(b"}\n") and data.count(b"\n") == len(self.profiles) + 2
+        if isinstance(answer, dict) and is_ours:
+            self._end = len(data) - len(self._closing())
+            return
+        aside = spare_name(self._path, "damaged")
+        write_whole(aside, data)
+        self._write_all()
+        log.warning(
+            "%s is damaged or another tool's: %d whole entries survive, and the file as it was is kept as %s",
+            *(self._path, len(self.profiles), aside),
+        )
+
+    def add(self, profile: Profile) -> None:
+        """Remember a profile: its line is written over the closing brace in one write, and synced."""
+        line = (b",\n" if self.profiles else b"") + as_line(profile)
+        with self._path.open("r+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            if size != self._end + len(self._closing()):
+                raise OSError(errno.EBUSY, "was changed by another program", str(self._path))
+            file.seek(self._end)
+            try:
+                if file.write(line + b"\n}\n") < len(line) + 3:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError as error:
+                file.seek(self._end)
+                file.write(self._closing())
+                file.truncate(size)
+                error.filename = str(self._path)
+                raise
+        self._end += len(line)
+        self.profiles[profile.username] = profile
+
+    def start_over(self) -> Path:
+        """Set the file aside as `.bak` (an older `.bak` gets a free name), start empty; returns where it is now."""
+        backup = self._path.with_name(self._path.name + ".bak")
+        if backup.exists():
+            backup.replace(spare_name(self._path, "bak"))
+        self._path.replace(backup)
+        self.profiles = {}
+        self._write_all()
+        return backup
+
+    def _closing(self) -> bytes:
+        return b"\n}\n" if self.profiles else b"}\n"
+
+    def _write_all(self) -> None:
+        data = b"{\n" + b",\n".join(map(as_line, self.profiles.values())) + self._closing()
+        write_whole(self._path, data)
+        self._end = len(data) - len(self._closing())
+
+
+def as_line(profile: Profile) -> bytes:
+    """The cache entry of a profile: ASCII, so that a torn file never ends within a character."""
+    return f"{json.dumps(profile.username)}: {json.dumps(profile._asdict())}".encode("ascii")
+
+
+def is_answer(entry: Mapping[str, Any]) -> bool:
+    """Whether a cache entry, whichever tool wrote it, says something about a profile."""
+    texts = [entry.get(name) for name in ("biography", "category_name", "error")]
+    return ("biography" in entry or bool(entry.get("error"))) and all(isinstance(text, str | None) for text in texts)
+
+
+def salvage(text: str) -> Iterator[tuple[str, object]]:
+    """Yield the name and value of every whole entry in what is left of a cache."""
+    position = 0
+    while found := CACHE_KEY.search(text, position):
+        position = found.end()
+        with contextlib.suppress(ValueError, RecursionError):
+            entry, position = json.JSONDecoder().raw_decode(text, position)
+            yield found[1], entry
+
+
+def read_progress(path: Path, rows: int) -> int:
+    """How many rows from the top are done; 0 where the file is missing, unreadable or out of range."""
+    try:
+        state = parse_json(path.read_bytes())
+    except OSError:
+        return 0
+    done = state.get("last_processed_index") if isinstance(state, dict) else None
+    return done if type(done) is int and 0 <= done <= rows else 0
+
+
+def write_progress(path: Path, rows_done: int) -> None:
+    """Move a new position into place. Raises OSError."""
+    write_whole(path, json.dumps({"last_processed_index": rows_done}).encode() + b"\n")
+
+
+def lock(folder: Path) -> io.IOBase:
+    """Hold a state folder until the returned file is closed or the process ends, however it ends.
+
+    Raises UnusableError where another run holds it, OSError where the folder can't be used.
+    """
+    file = (folder / "ig.lock").open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        folder_name = printable(str(folder))
+        raise UnusableError(f"another run is using {folder_name}: wait for it, or give another --cache-dir") from None
+    return file
+
+
+# ---- The CSV, in and out ----
+
+
+class Row(NamedTuple):
+    """A row of the sheet: its raw text, and what of it matters here."""
+
+    number: int  # as a spreadsheet counts: the header is row 1
+    raw: str
+    handle_cell: str
+    username: str | None
+    blank: tuple[str, ...]  # which of COLUMNS may be filled
+
+
+class Lines:
+    """Iterates over the lines of a text, ends kept, and knows what was handed out since the last `take`."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = io.StringIO(text, newline="")
+        self._taken: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self._taken.append(line)
+            yield line
+
+    def take(self) -> str:
+        """The raw text handed out since the last call."""
+        raw = "".join(self._taken)
+        self._taken.clear()
+        return raw
+
+
+class Sheet:
+    """A CSV whose rows keep their raw text, so that whatever is not filled comes out byte for byte.
+
+    `username_column` is the header of the handle column, or None to find it. Raises UnusableError, with the place,
+    where the file can't be used.
+    """
+
+    def __init__(self, path: Path, username_column: str | None = None) -> None:
+        self._path = path
+        text = self._read_text()
+        self._bom = "\ufeff" if text.startswith("\ufeff") else ""
+        self._raw_header = ""
+        body = self._read_header(text.removeprefix("\ufeff"))
+        titles = [name.strip().casefold() for name in self.header]
+        missing = [title for title in COLUMNS if title.casefold() not in titles]
+        titles += [title.casefold() for title in missing]
+        self._columns = {title: titles.index(title.casefold()) for title in COLUMNS}
+        self._raw_header = self._splice(self._raw_header, dict(zip(missing, missing, strict=True)))
+        column = self._find_handle_column(body, username_column)
+        self.handle_header = self.header[column].strip()
+        self.rows: list[Row] = []
+        for number, raw, cells in self._records(body):
+            blank = tuple(title for title, index in self._columns.items() if not cells[index].strip())
+            self.rows.append(Row(number, raw, cells[column], parse_handle(cells[column]), blank))
+
+    def gains(self, row: Row, profiles: Mapping[str, Profile]) -> dict[str, str]:
+        """What `profiles` (username -> Profile) adds to `row`: title of the column -> text of the cell."""
+        if not row.blank or (profile := profiles.get(row.username or "")) is None:
+            return {}
+        texts = {title: clean(getattr(profile, COLUMNS[title]) or "") for title in row.blank}
+        return {title: text for title, text in texts.items() if text}
+
+    def render(self, profiles: Mapping[str, Profile]) -> bytes:
+        """The whole file, with what `profiles` adds to it."""
+        parts = [self._bom, self._raw_header]
+        for row in self.rows:
+            gains = self.gains(row, profiles)
+            parts.append(self._splice(row.raw, gains) if gains else row.raw)
+        return "".join((*parts, self._tail)).encode("utf-8")
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise UnusableError(f"{printable(str(self._path))} {why}")
+
+    def _read_text(self) -> str:
+        try:
+            data = self._path.read_bytes()
+            text = data.decode("utf-8")
+        except IsADirectoryError:
+            self._refuse("is a folder: give the path of a CSV file")
+        except OSError as error:
+            self._refuse(f"can't be read ({error.strerror}): check the path")
+        except UnicodeDecodeError as error:
+            line = 1 + data.count(b"\n", 0, error.start)
+            self._refuse(f"is not UTF-8 at byte {error.start} (line {line}): {EXPORT_AGAIN}")
+        if (at := text.find("\0")) >= 0:
+            line = 1 + text.count("\n", 0, at)
+            self._refuse(f"has a NUL byte at byte {len(text[:at].encode())} (line {line}): {EXPORT_AGAIN}")
+        return text
+
+    def _read_header(self, text: str) -> str:
+        """Read the header, tell the delimiter by it, and return the text below it."""
+        csv.field_size_limit(2**31 - 1)
+        headers = {mark: next(filter(None, csv.reader(Lines(text), delimiter=mark)), []) for mark in ",;\t"}
+        self._delimiter, self.header = max(headers.items(), key=lambda item: len(item[1]))
+        if not any(self.header):
+            self._refuse("is empty: its first row has to name the columns")
+        self._cell = re.compile(rf"(?:^|{self._delimiter})((?:{QUOTED_CELL.pattern})?[^{self._delimiter}\r\n]*)")
+        lines = Lines(text)
+        next(filter(None, csv.reader(lines, delimiter=self._delimiter)))
+        self._raw_header = lines.take()
+        self._check_quotes(1, self._raw_header)
+        return text[len(self._raw_header) :]
+
+    def _find_handle_column(self, body: str, wanted: str | None) -> int:
+        keys = [header_key(name) for name in self.header]
+        if wanted in self.header:
+            return self.header.index(wanted)
+        for name in HANDLE_HEADERS if wanted is None else [header_key(wanted)]:
+            if name in keys:
+                return keys.index(name)
+        if wanted is None:
+            rows = [cells for _, _, cells in self._records(body)]
+            for column in set(range(len(keys))) - set(self._columns.values()):
+                if 2 * sum(is_address(cells[column]) for cells in rows) > len(rows):
+                    return column
+        what = "no column of Instagram handles" if wanted is None else f"no column '{printable(wanted)}'"
+        columns = ", ".join(f"'{printable(name)}'" for name in self.header)
+        self._refuse(f"has {what}, only {columns}: name the right one with --username-column")
+
+    def _records(self, body: str) -> Iterator[tuple[int, str, Mapping[int, str]]]:
+        """Yield each row's number, raw text (with the blank lines above it), and cells by column."""
+        lines = Lines(body)
+        columns = range(max(len(self.header), *(index + 1 for index in self._columns.values())))
+        number, raw = 1 + blank_lines(self._raw_header), ""
+        for cells in csv.DictReader(lines, fieldnames=columns, restval="", delimiter=self._delimiter):
+            raw = lines.take()
+            number += 1 + blank_lines(raw)
+            if "\n" in raw.strip("\r\n") or "\r" in raw.strip("\r\n"):
+                self._check_quotes(number, raw)
+            yield number, raw, cells
+        self._check_quotes(number, raw)
+        self._tail = lines.take()
+
+    def _check_quotes(self, number: int, raw: str) -> None:
+        """Refuse a row in which an open quote swallowed the rows below it."""
+        row = raw.strip("\r\n")
+        cells = self._cell.findall(row)
+        swallowed = any(("\n" in cell or "\r" in cell) and not QUOTED_CELL.fullmatch(cell) for cell in cells)
+        if swallowed or self._delimiter.join(cells) != row:
+            self._refuse(f'opens a quote (") in row {number} and does not close it: close or remove it there')
+
+    def _splice(self, raw: str, gains: Mapping[str, str]) -> str:
+        """Put cells into the raw text of a row; every other byte of it stays."""
+        before, row, after = raw.partition(raw.strip("\r\n"))
+        cells: list[str] = self._cell.findall(row)
+        for title, text in gains.items():
+            column = self._columns[title]
+            cells += [""] * (column + 1 - len(cells))
+            quoted = cells[column].startswith('"') or NEEDS_QUOTES.search(text)
+            cells[column] = '"' + text.replace('"', '""') + '"' if quoted else text
+        return before + self._delimiter.join(cells) + after
+
+
+def blank_lines(raw: str) -> int:
+    """How many blank lines a raw text starts with."""
+    return len(raw[: len(raw) - len(raw.lstrip("\r\n"))].splitlines())
+
+
+def header_key(header: str) -> str:
+    """A header without what doesn't matter for recognising it: case, spaces and punctuation."""
+    return re.sub(r"[\W_]+", "", header).casefold()
+
+
+def is_address(cell: str) -> bool:
+    """Whether a cell holds an `@handle` or a profile's URL, not just a word that could be a username."""
+    return parse_handle(cell) is not None and ("@" in cell or "instagram.com" in cell.lower())
+
+
+# ---- The row loop ----
+
+
+class Enrichment:
+    """One run over the sheet: asks for what is missing, remembers it, writes checkpoints, and pauses in time.
+
+    `ages` are the seconds since each cached profile was fetched: what was fetched just now, by the run before, still
+    counts in the bucket and in the batch.
+    """
+
+    def __init__(self, sheet: Sheet, cache: Cache, args: argparse.Namespace, ages: Sequence[float]) -> None:
+        self.sheet, self.cache, self.args = sheet, cache, args
+        self.rows = sheet.rows[: args.limit]
+        self.asked: set[str] = set()
+        self.open: dict[str, str] = {}  # username -> why it is still open, of those asked
+        self._progress = args.cache_dir / "ig_progress.json"
+        self.position = read_progress(self._progress, len(sheet.rows))
+        self._left = len(self.unsettled())
+        self._second_pass = False
+        self._known = KNOWN_PROFILE
+        self._pages: list[str] = []  # the profiles answered with a page since the last real answer
+        self._calm = False  # whether nothing but pages came since the last real answer
+        self._instagram = Instagram()
+        self._patience = Patience(args.batch_pause, lambda: time.monotonic())
+        past = [age for age in ages if age >= 0]
+        recent = [age for age in past if age < args.batch_pause]
+        self._in_batch = min(len(recent), args.batch_size)
+        self._batch_pause = args.batch_pause - min(recent, default=0.0)
+        full_in = max(60 / args.rate_limit - min(past, default=math.inf), 0.0)
+        self._bucket = TokenBucket(
+            args.rate_limit, lambda: time.monotonic(), lambda seconds: time.sleep(seconds), full_in
+        )
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((Blocked, NetworkTrouble)),
+            stop=tenacity.stop_after_attempt(1 + MAX_RETRIES) | PauseDue(self._patience),
+            wait=wait_before_retry,
+            before_sleep=tell_retry,
+            sleep=wait,
+            reraise=True,
+        )
+
+    def unsettled(self, start: int = 0) -> list[tuple[int, str]]:
+        """The profiles still to be asked for in the rows from `start` on: index of the first row, and username."""
+        first: dict[str, int] = {}
+        for index, row in enumerate(self.rows[start:], start):
+            if row.username and row.blank and row.username not in self.cache.profiles:
+                first.setdefault(row.username, index)
+        return [(index, username) for username, index in first.items()]
+
+    def eta(self, remaining: int) -> float:
+        """The seconds that `remaining` more profiles take, with the batch pauses that are still to come."""
+        pauses = (self._in_batch + remaining - 1) // self.args.batch_size if remaining else 0
+        return remaining * seconds_per_request(self.args.rate_limit) + pauses * self.args.batch_pause
+
+    def checkpoint(self) -> None:
+        """Write the output: the input plus everything in the cache. Raises OSError."""
+        write_whole(self.args.output, self.sheet.render(self.cache.profiles))
+
+    def run(self) -> None:
+        """Go through the list, then once more through what is still open.
+
+        Raises StoppedError where going on makes no sense, and OSError where something can't be saved.
+        """
+        self._ask_for_all(self.unsettled(self.position))
+        self._second_pass = True
+        if leftovers := self.unsettled():
+            log.info("Second pass: asking once more for %d profiles that are still open", len(leftovers))
+            self._ask_for_all(leftovers)
+        if self.asked:
+            self.checkpoint()
+        if len(self.rows) == len(self.sheet.rows):
+            self._progress.unlink(missing_ok=True)
+        elif self.position < len(self.rows):
+            write_progress(self._progress, len(self.rows))
+
+    def _ask_for_all(self, profiles: Sequence[tuple[int, str]]) -> None:
+        for count, (index, username) in enumerate(profiles, 1):
+            self._hold_back()
+            found = self._settle(username)
+            self.asked.add(username)
+            self._in_batch += 1
+            if not self._second_pass:
+                self.position = index + 1
+                write_progress(self._progress, self.position)
+            eta = self.eta(len(profiles) - count if self._second_pass else self._left)
+            left = f"{duration(eta)} left, done at {clock_in(eta)}"
+            log.info("[%d/%d] @%s: %s | %s", index + 1, len(self.rows), username, found, left)
+        if self._pages:
+            self._probe()
+
+    def _hold_back(self) -> None:
+        """Pause before the next profile, where refusals or a full batch ask for it."""
+        if self._patience.due and not self._is_false_alarm():
+            self._pause(self._patience.start_pause(), "Refused too often in a row")
+            if self._patience.exhausted:
+                raise StoppedError("24 hours without one answer about a profile: wait a day before the next run")
+        elif self.args.batch_pause and self._in_batch >= self.args.batch_size:
+            self._pause(self._batch_pause, f"{self._in_batch} profiles asked, the batch is full")
+
+    def _pause(self, seconds: float, why: str) -> None:
+        self._doubt_pages()
+        self.checkpoint()
+        log.info("%s: saved, pausing %s, until %s", why, duration(seconds), clock_in(seconds))
+        wait(seconds)
+        self._in_batch, self._batch_pause = 0, self.args.batch_pause
+
+    def _settle(self, username: str) -> str:
+        """Ask for one profile, retrying as far as that makes sense; returns what came of it, in words."""
+        try:
+            user: dict[str, Any] | None = self._retrying(self._request, username)
+        except Trouble as trouble:
+            return self._leave_open(username, trouble)
+        profile = Profile.from_user(username, user, time.time())
+        self._remember(profile)
+        self._real_answer()
+        if user is None:
+            return "not found"
+        self._known = username
+        category = printable(clean(profile.category_name or "")) or "no category"
+        return f"{category}, bio of {len(profile.biography or '')} characters"
+
+    def _request(self, username: str) -> dict[str, Any] | None:
+        """Send one request, when it may be sent; returns and raises as `understand` does."""
+        if held_for := self._patience.held_for():
+            log.info("Instagram asked us to wait: %s, until %s", duration(held_for), clock_in(held_for))
+            wait(held_for)
+        self._bucket.acquire()
+        try:
+            return self._instagram.ask(username)
+        except Trouble as trouble:
+            self._patience.hold(trouble.retry_after)
+            if isinstance(trouble, Blocked):
+                self._patience.strike()
+                self._doubt_pages()
+            raise
+
+    def _leave_open(self, username: str, trouble: Trouble) -> str:
+        if not self._instagram.reached:
+            raise StoppedError(f"Instagram can't be reached ({trouble}): check the connection and the proxy settings")
+        self.open[username] = str(trouble)
+        if isinstance(trouble, HtmlPage | NetworkTrouble):
+            self._patience.strike()
+        if isinstance(trouble, HtmlPage):
+            self._pages.append(username)
+        else:
+            self._doubt_pages()
+        return f"left open: {trouble}"
+
+    def _remember(self, profile: Profile) -> None:
+        self.cache.add(profile)
+        self.open.pop(profile.username, None)
+        self._left -= 1
+
+    # A page instead of data means a profile that is gone, or a wall. It is believed between two real answers with
+    # fewer than six pages and nothing else between them; the second may be that of a profile known to exist. Any
+    # other page leaves its profile open, for the second pass.
+
+    def _real_answer(self) -> None:
+        for username in self._pages if self._calm else []:
+            self._remember(Profile.from_user(username, None, time.time()))
+            log.info("@%s: not found (a page instead of data, while others are answered)", username)
+        self._pages, self._calm = [], True
+        self._patience.real_answer()
+
+    def _doubt_pages(self) -> None:
+        self._pages, self._calm = [], False
+
+    def _is_false_alarm(self) -> bool:
+        """Whether what looks like a wall is just five profiles in a row that are gone, or closed to us.
+
+        In the second pass, too, where all were refused before, a profile known to exist tells more than five others.
+        """
+        suspicious = len(self._pages) >= STRIKES or self._second_pass
+        return suspicious and not self._patience.paused and self._probe()
+
+    def _probe(self) -> bool:
+        """Ask once for a profile that is known to exist; returns whether there was an answer."""
+        log.info("Asking for @%s, which exists, to tell a wall from profiles that are gone", self._known)
+        try:
+            self._request(self._known)
+        except Trouble as trouble:
+            log.info("@%s: %s; so it is a wall", self._known, trouble)
+            self._doubt_pages()
+            return False
+        self._real_answer()
+        return True
+
+
+class PauseDue(tenacity.stop.stop_base):
+    """Stops the retries of a profile when a pause is due: the second pass asks for it again."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        """Whether to stop."""
+        return self._patience.due
+
+
+def wait_before_retry(state: tenacity.RetryCallState) -> float:
+    """The seconds before a retry: a minute after a refusal, a backoff after other trouble, longer if asked to."""
+    trouble = state.outcome.exception() if state.outcome else None
+    asked_for: float = getattr(trouble, "retry_after", 0.0)
+    return max(BLOCK_WAIT if isinstance(trouble, Blocked) else BACKOFF(state), asked_for)
+
+
+# ---- What the user is told ----
+
+
+class QuietHandler(logging.StreamHandler[TextIO]):
+    """A log that can't be written (a full disk, a closed terminal) does not end the night."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing: there is nowhere to say it."""
+
+
+def printable(text: str) -> str:
+    """Make a text from outside fit for a terminal: no control characters, not too long."""
+    shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:200])
+    return shown + "…" * (len(text) > 200)
+
+
+def duration(seconds: float) -> str:
+    """Say a number of seconds as people do: `45 s`, `2 min 30 s`, `26 h 10 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours or minutes >= 10:
+        rest = 0
+    parts = [f"{count} {unit}" for count, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if count]
+    return " ".join(parts) or "0 s"
+
+
+def clock_in(seconds: float) -> str:
+    """The clock time in so many seconds, with the day where it is not today."""
+    now = datetime.fromtimestamp(time.time())
+    then = now + timedelta(seconds=seconds)
+    return f"{then:%H:%M:%S}" if then.date() == now.date() else f"{then:%a %d %b %H:%M}"
+
+
+def wait(seconds: float) -> None:
+    """Sleep; on a terminal, count the seconds down in place."""
+    if not sys.stderr.isatty():
+        time.sleep(seconds)
+        return
+    end = time.monotonic() + seconds
+    try:
+        while (left := end - time.monotonic()) > 0:
+            show(f"\r\033[K… {duration(left)}")
+            time.sleep(min(left, 1.0))
+    finally:
+        show("\r\033[K")
+
+
+def show(text: str) -> None:
+    """Write to the terminal, if it is still there."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+def tell_retry(state: tenacity.RetryCallState) -> None:
+    """Log why a retry waits, and how long."""
+    trouble = state.outcome.exception() if state.outcome else None
+    pause = f"try {state.attempt_number + 1} of {1 + MAX_RETRIES} in {duration(state.upcoming_sleep)}"
+    log.info("@%s: %s; %s, at %s", state.args[0], trouble, pause, clock_in(state.upcoming_sleep))
+
+
+def tell_plan(run: Enrichment) -> None:
+    """Log what the run is going to do, and how long that takes."""
+    unusable: dict[str, list[str]] = {}
+    for row in run.rows:
+        if row.username is None:
+            unusable.setdefault(printable(row.handle_cell), []).append(str(row.number))
+    for cell, numbers in unusable.items():
+        log.info("No usable handle: '%s' in row %s", cell, ", ".join(numbers))
+    profiles = {row.username for row in run.rows if row.username}
+    to_ask = len(run.unsettled())
+    log.info(
+        "Plan: %d rows, %d profiles in column '%s'; %d already cached, %d rows without a handle, %d profiles to ask",
+        *(len(run.rows), len(profiles), printable(run.sheet.handle_header), len(profiles & run.cache.profiles.keys())),
+        *(sum(map(len, unusable.values())), to_ask),
+    )
+    if to_ask:
+        seconds = run.eta(to_ask)
+        log.info(
+            "At %g a minute, with pauses of %s between batches of %d: about %s, done at %s",
+            *(run.args.rate_limit, duration(run.args.batch_pause), run.args.batch_size),
+            *(duration(seconds), clock_in(seconds)),
+        )
+
+
+def tell_result(run: Enrichment, from_cache: int, seconds: float) -> None:
+    """Log the coverage of the columns before and after, the counts, and what stayed open."""
+    rows, cached = run.sheet.rows, run.cache.profiles
+    blank = Counter(title for row in rows for title in row.blank)
+    gained = Counter(title for row in rows for title in run.sheet.gains(row, cached))
+    table = [f"{'Column':<9} {'before':<15} {'after':<15} gained"]
+    for title in COLUMNS:
+        filled = len(rows) - blank[title]
+        before, after = coverage(filled, len(rows)), coverage(filled + gained[title], len(rows))
+        table.append(f"{title:<9} {before:<15} {after:<15} {gained[title]:>+6}")
+    log.info("Coverage:\n  %s", "\n  ".join(table))
+    profiles = {row.username for row in run.rows if row.username}
+    unsettled = [username for _, username in run.unsettled()]
+    log.info(
+        "%d asked, %d from cache, %d not found, %d without handle, %d still open; took %s",
+        *(len(run.asked), from_cache, sum(cached[name].error is not None for name in profiles & cached.keys())),
+        *(sum(row.username is None for row in run.rows), len(unsettled), duration(seconds)),
+    )
+    for username, why in run.open.items():
+        log.info("Still open: @%s: %s", username, why)
+    if not_asked := len(unsettled) - len(run.open):
+        log.info("Still open: %d profiles not asked yet", not_asked)
+
+
+def coverage(filled: int, rows: int) -> str:
+    """A cell of the coverage table: `396/425  93%`."""
+    share = f"{filled / rows:.0%}" if rows else "-"
+    return f"{filled:>{len(str(rows))}}/{rows} {share:>4}"
+
+
+# ---- The command line ----
+
+
+def number(kind: Callable[[str], float], least: float, what: str) -> Callable[[str], Any]:
+    """An argparse type: a number of `kind`, `least` or more; `what` says so in words."""
+
+    def parse(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if least <= (value := kind(text)) < LARGEST_NUMBER:
+                return value
+        raise argparse.ArgumentTypeError(f"must be {what}, not '{printable(text)}'")
+
+    return parse
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line; exits with 2 and the name of the flag where a value makes no sense."""
+    parser = argparse.ArgumentParser(
+        prog="instagram_enrichment.py",
+        description="Fill the GENRE and Details columns of a CSV with the category and biography\n"
+        "of each Instagram profile: slowly, resumably, without losing any.",
+        epilog="exit codes: 0 every profile settled; 1 finished or stopped with profiles still\n"
+        "open: run the same command again; 2 unusable arguments or input, nothing\n"
+        "fetched; 130 and 143 interrupted by Ctrl+C and kill, everything saved",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    count = number(int, 1, "a whole number, 1 or more")
+    rate = number(float, SLOWEST_RATE, "a number of requests a minute, above 0")
+    pause = number(float, 0, "a number of seconds, 0 or more")
+    add("-i", "--input", type=Path, required=True, metavar="CSV", help="path to input CSV file (required)")
+    add("-o", "--output", type=Path, required=True, metavar="CSV", help="path for output CSV file (required)")
+    text = "max requests per minute, 10 is recommended (default: 20)"
+    add("-r", "--rate-limit", type=rate, default=20.0, metavar="N", help=text)
+    text = "directory for cache and progress files (default: .tmp)"
+    add("--cache-dir", type=Path, default=Path(".tmp"), metavar="DIR", help=text)
+    text = "re-fetch all profiles, ignoring cache and progress (default: off)"
+    add("-f", "--force", action="store_true", help=text)
+    text = "work on the first N rows only, for testing (default: all)"
+    add("--limit", type=count, metavar="N", help=text)
+    add("-v", "--verbose", action="store_true", help="debug logging (default: off)")
+    text = "profiles to process per batch (default: 100)"
+    add("-b", "--batch-size", type=count, default=100, metavar="N", help=text)
+    text = "seconds to pause between batches, 0 for none (default: 1800)"
+    add("--batch-pause", type=pause, default=1800.0, metavar="SECONDS", help=text)
+    text = "header of the column that holds the handle (default: found by itself)"
+    add("--username-column", metavar="HEADER", help=text)
+    return parser.parse_args(argv)
+
+
+def check_output(args: argparse.Namespace) -> None:
+    """Make sure that the output has a place of its own; raises UnusableError."""
+    output = args.output = Path(os.path.realpath(args.output))
+    why = ""
+    if output.exists() and not output.is_file():
+        why = "is a folder or a device"
+    elif output.exists() and output.samefile(args.input):
+        why = "is the input itself"
+    elif not output.parent.is_dir():
+        why = "is in a folder that does not exist"
+    elif output.parent == Path(os.path.realpath(args.cache_dir)) and output.name.startswith("ig"):
+        why = "is where the program keeps its own files"
+    if why:
+        raise UnusableError(f"--output {printable(str(output))} {why}: give the path of another CSV file")
+
+
+def enrich(args: argparse.Namespace) -> int:
+    """Do what the command line asks for; returns the exit code. Raises UnusableError before the first request."""
+    started = time.monotonic()
+    sheet = Sheet(args.input, args.username_column)
+    try:
+        check_output(args)
+        args.cache_dir.mkdir(parents=True, exist_ok=True)
+        with lock(args.cache_dir):
+            cache = Cache(args.cache_dir / "ig_cache.json")
+            ages = [profile.age(time.time()) for profile in cache.profiles.values()]
+            if args.force:
+                (args.cache_dir / "ig_progress.json").unlink(missing_ok=True)
+                log.info("--force: the %d cached profiles are kept as %s", len(cache.profiles), cache.start_over())
+                log.info("--force: if this run stops half-way, go on with the same command WITHOUT --force")
+            run = Enrichment(sheet, cache, args, ages)
+            run.checkpoint()
+            return finish(run, started)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise UnusableError(f"{tell_os_error(error)}: give another path") from error
+        log.error("%s: free some space and run the same command again", tell_os_error(error))
+        return EXIT_OPEN
+
+
+def finish(run: Enrichment, started: float) -> int:
+    """Run to the end, or as far as it goes; save and tell what there is. Returns the exit code."""
+    again = "run the same command again" + (", but WITHOUT --force" if run.args.force else "")
+    from_cache = len({row.username for row in run.rows} & run.cache.profiles.keys())
+    code = EXIT_DONE
+    tell_plan(run)
+    try:
+        run.run()
+    except (Interrupted, StoppedError, OSError) as reason:
+        code, why = EXIT_OPEN, str(reason)
+        if isinstance(reason, Interrupted):
+            code, why = EXIT_SIGNAL + reason.signum, f"Interrupted by {signal.Signals(reason.signum).name}"
+        elif isinstance(reason, OSError):
+            why = f"Could not save ({tell_os_error(reason)})"
+        saved = save(run)
+        log.error("%s. Stopped at row %d of %d, %s; to go on, %s", why, run.position, len(run.rows), saved, again)
+    tell_result(run, from_cache, time.monotonic() - started)
+    if code == EXIT_DONE and run.unsettled():
+        log.error("Some profiles are still open: %s", again)
+        return EXIT_OPEN
+    return code
+
+
+def save(run: Enrichment) -> str:
+    """Write the last checkpoint of a run that stops early; returns what became of it, in words."""
+    try:
+        run.checkpoint()
+    except OSError:
+        return "every answer so far is in the cache"
+    return "everything so far is saved"
+
+
+def tell_os_error(error: OSError) -> str:
+    """Say in one line what the operating system refused."""
+    return printable(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def interrupt(signum: int, frame: object) -> NoReturn:
+    """The signal handler: raises Interrupted once; from then on nothing may disturb the saving."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(signum)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program with `argv` (by default the process's own arguments); returns the exit code."""
+    args = parse_arguments(argv)
+    handler = QuietHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG if args.verbose else logging.INFO)
+    previous = {each: signal.getsignal(each) for each in SIGNALS}
+    for each in SIGNALS:
+        if each != signal.SIGHUP or previous[each] != signal.SIG_IGN:  # nohup's wish is respected
+            signal.signal(each, interrupt)
+    try:
+        return enrich(args)
+    except UnusableError as error:
+        log.error("Error: %s", error)
+        return EXIT_UNUSABLE
+    except Interrupted as interrupted:
+        log.error("Interrupted by %s before anything was asked", signal.Signals(interrupted.signum).name)
+        return EXIT_SIGNAL + interrupted.signum
+    finally:
+        log.removeHandler(handler)
+        for each in SIGNALS:
+            signal.signal(each, previous[each])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

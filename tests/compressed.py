@@ -1,0 +1,47 @@
+"""Compressed time: `time.sleep` skips instead of sleeping, and the clocks go along.
+
+The clocks are the real ones plus all that was skipped, so a night takes as long as its requests. With a `speed`
+a part of each sleep is really slept (1 / speed), for people who watch and for tests that interrupt.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Patcher(Protocol):
+    def setattr(self, target: object, name: str, value: object) -> None: ...
+
+
+class CompressedTime:
+    def __init__(self, speed: float = float("inf"), skipped: float = 0.0) -> None:
+        self.skipped = skipped
+        self.slept: list[float] = []
+        self._speed = speed
+        self._sleep, self._monotonic, self._time = time.sleep, time.monotonic, time.time
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        if self._speed != float("inf"):
+            self._sleep(seconds / self._speed)
+        self.skipped += seconds - seconds / self._speed
+
+    def monotonic(self) -> float:
+        return self._monotonic() + self.skipped
+
+    def time(self) -> float:
+        return self._time() + self.skipped
+
+    def install(self, patcher: Patcher) -> CompressedTime:
+        for name in ("sleep", "monotonic", "time"):
+            patcher.setattr(time, name, getattr(self, name))
+        return self
+
+
+class Forever:
+    """A patcher that never undoes: for processes that live in compressed time."""
+
+    @staticmethod
+    def setattr(target: object, name: str, value: object) -> None:
+        setattr(target, name, value)

@@ -1,0 +1,113 @@
+"""What the tests share: the program run in process against the stand-in, in compressed time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import instagram_enrichment  # noqa: E402 - the module is beside tests/, and is not installed
+from compressed import CompressedTime  # noqa: E402
+from standin import StandIn  # noqa: E402
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> CompressedTime:
+    """Time that is skipped, not slept."""
+    return CompressedTime().install(monkeypatch)
+
+
+@pytest.fixture
+def standin(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """An Instagram that the program asks in place of the real one; it knows nobody yet but `instagram`."""
+    with StandIn(["instagram"]) as server:
+        monkeypatch.setattr(instagram_enrichment, "API_URL", server.url)
+        yield server
+
+
+class Result(NamedTuple):
+    code: int
+    log: str
+
+
+class World:
+    """A folder with a list in it, and the program to run on it."""
+
+    def __init__(self, folder: Path, standin: StandIn, clock: CompressedTime, capsys: Any) -> None:
+        self.folder, self.standin, self.clock, self._capsys = folder, standin, clock, capsys
+        self.input = folder / "list.csv"
+        self.output = folder / "out.csv"
+        self.cache_dir = folder / ".tmp"
+        self.cache_file = self.cache_dir / "ig_cache.json"
+        self.progress_file = self.cache_dir / "ig_progress.json"
+
+    def live(self, *names: str) -> list[str]:
+        """Make profiles that the stand-in knows, and a list of just them."""
+        from standin import user
+
+        self.standin.users.update({name: user(name) for name in names})
+        self.write(names)
+        return list(names)
+
+    def write(self, names: Sequence[str]) -> None:
+        self.input.write_text("Handle,GENRE,Details\n" + "".join(f"@{name},,\n" for name in names))
+
+    def run(self, *flags: str) -> Result:
+        """Run the program as a user would; the log is what it printed on stderr."""
+        self._capsys.readouterr()
+        paths = ["-i", str(self.input), "-o", str(self.output), "--cache-dir", str(self.cache_dir)]
+        try:
+            code = instagram_enrichment.main([*paths, *flags])
+        except SystemExit as exit:
+            code = int(str(exit.code))
+        printed = self._capsys.readouterr()
+        assert printed.out == ""
+        assert "Traceback" not in printed.err
+        return Result(code, printed.err)
+
+    @property
+    def cache(self) -> dict[str, dict[str, Any]]:
+        return json.loads(self.cache_file.read_text())
+
+    @property
+    def rows(self) -> list[list[str]]:
+        return list(csv.reader(io.StringIO(self.output.read_bytes().decode("utf-8-sig"), newline="")))
+
+    def biographies(self) -> dict[str, str]:
+        """Handle -> Details of the output."""
+        return {row[0].lstrip("@"): row[2] for row in self.rows[1:]}
+
+
+@pytest.fixture
+def world(tmp_path: Path, standin: StandIn, clock: CompressedTime, capsys: pytest.CaptureFixture[str]) -> World:
+    return World(tmp_path, standin, clock, capsys)
+
+
+@pytest.fixture
+def cached_entry() -> Callable[..., dict[str, Any]]:
+    """Makes a cache entry with the nine keys of the cache's format."""
+
+    def make(name: str, **changes: Any) -> dict[str, Any]:
+        entry = {
+            "username": name,
+            "full_name": name.title(),
+            "biography": f"The biography of {name}",
+            "category_name": "Blogger",
+            "follower_count": 1000,
+            "is_business": True,
+            "is_verified": False,
+            "fetched_at": "2026-01-22T10:30:00+00:00",
+            "error": None,
+        }
+        return {**entry, **changes}
+
+    return make

@@ -1,0 +1,201 @@
+"""A stand-in for Instagram: a real HTTP server on loopback that answers as Instagram does.
+
+By default every profile it was given is answered with JSON and any other with 404. What it does instead is set by
+name (`behaviour`), for the next few requests (`burst`), or for a stretch of time (`blocked_until`).
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+PAGE = b"<!DOCTYPE html><html><head><title>Instagram</title></head><body>Sorry</body></html>"
+LOGIN_PAGE = (
+    b"<!DOCTYPE html><html><head><title>Login</title></head>"
+    b'<body><form id="loginForm" action="/accounts/login/ajax/"></form></body></html>'
+)
+
+
+def page(body: bytes) -> tuple[int, dict[str, str], bytes]:
+    return 200, {"Content-Type": "text/html; charset=utf-8"}, body
+
+
+def data(status: int, value: object, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    fields = {name.replace("_", "-"): text for name, text in headers.items()}
+    return status, {"Content-Type": "application/json; charset=utf-8", **fields}, json.dumps(value).encode()
+
+
+WAIT = "Please wait a few minutes before you try again."
+ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
+    "401": data(401, {"message": WAIT, "require_login": True, "status": "fail"}),
+    "401 without a message": (401, {}, b""),
+    "429": data(429, {"message": "rate limited", "status": "fail"}),
+    "429 html": (429, {"Content-Type": "text/html"}, PAGE),
+    "403": data(403, {"message": "forbidden", "status": "fail"}),
+    "400 checkpoint": data(400, {"message": "checkpoint_required", "status": "fail"}),
+    "400 challenge": data(400, {"message": "challenge_required", "status": "fail"}),
+    "400 feedback": data(400, {"message": "feedback_required", "status": "fail"}),
+    "400 login": data(400, {"message": "login_required", "status": "fail"}),
+    "redirect to login": (302, {"Location": "https://www.instagram.com/accounts/login/?next=/"}, b""),
+    "redirect to challenge": (302, {"Location": "/challenge/?next=/"}, b""),
+    "login page": page(LOGIN_PAGE),
+    "page": page(PAGE),
+    "200 status fail": data(200, {"message": WAIT, "status": "fail"}),
+    "404": data(404, {}),
+    "null": data(200, {"data": {"user": None}, "status": "ok"}),
+    "500": (500, {"Content-Type": "text/html"}, PAGE),
+    "503": (503, {}, b""),
+    "400 other": data(400, {"message": "useragent mismatch", "status": "fail"}),
+    "418": data(418, {"message": "a teapot"}),
+    "redirect elsewhere": (302, {"Location": "https://www.instagram.com/"}, b""),
+    "not json": (200, {"Content-Type": "application/json"}, b'{"data": {"user": {"biogr'),
+    "empty": (200, {"Content-Type": "application/json"}, b""),
+    "list": data(200, []),
+    "no user": data(200, {"data": {}, "status": "ok"}),
+}
+
+
+class Request(NamedTuple):
+    time: float  # of time.monotonic() in this process: virtual where a test has patched it
+    username: str
+    headers: dict[str, str]
+    answer: str  # the behaviour that was chosen
+
+
+class StandIn(ThreadingHTTPServer):
+    """Use as a context manager; `url` is what takes the place of the program's API_URL."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, users: dict[str, dict[str, Any]] | Iterable[str] = ()) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.users = users if isinstance(users, dict) else {name: user(name) for name in users}
+        self.behaviour: dict[str, str | tuple[int, dict[str, str], bytes]] = {}
+        self.burst: deque[str | tuple[int, dict[str, str], bytes]] = deque()
+        self.blocked_until = float("-inf")
+        self.blocked_with = "401"
+        self.log: list[Request] = []
+        self.delay = 0.0
+        self.asked = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/api/v1/users/web_profile_info/"
+
+    @property
+    def names(self) -> list[str]:
+        return [request.username for request in self.log]
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that was killed is no news."""
+
+    def choose(self, username: str) -> str | tuple[int, dict[str, str], bytes]:
+        if time.monotonic() < self.blocked_until:
+            return self.blocked_with
+        if self.burst:
+            return self.burst.popleft()
+        return self.behaviour.get(username, "live" if username in self.users else "404")
+
+
+def user(name: str) -> dict[str, Any]:
+    """An invented profile in the shape of Instagram's `data.user`."""
+    return {
+        "username": name,
+        "full_name": name.title(),
+        "biography": f"The biography of {name}",
+        "category_name": "Blogger",
+        "edge_followed_by": {"count": 1000},
+        "is_business_account": True,
+        "is_verified": False,
+    }
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: StandIn
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        standin = self.server
+        username = parse_qs(urlsplit(self.path).query).get("username", [""])[0]
+        chosen = standin.choose(username)
+        standin.log.append(Request(time.monotonic(), username, dict(self.headers), str(chosen)[:30]))
+        standin.asked.set()
+        if standin.delay:
+            threading.Event().wait(standin.delay)
+        if isinstance(chosen, str) and hasattr(self, "send_" + chosen):
+            getattr(self, "send_" + chosen)()
+            self.close_connection = True
+        elif chosen == "live":
+            self.send(data(200, {"data": {"user": standin.users[username]}, "status": "ok"}))
+        else:
+            self.send(ANSWERS[chosen] if isinstance(chosen, str) else chosen)
+
+    def send(self, answer: tuple[int, dict[str, str], bytes]) -> None:
+        status, headers, body = answer
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if "Content-Length" not in headers:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def send_reset(self) -> None:
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def send_closed(self) -> None:
+        """Hang up without a word."""
+
+    def send_torn(self) -> None:
+        body = data(200, {"data": {"user": user("torn")}})[2]
+        self.send((200, {"Content-Type": "application/json", "Content-Length": str(len(body))}, body[:40]))
+
+    def send_torn_page(self) -> None:
+        self.send((200, {"Content-Type": "text/html", "Content-Length": "5000"}, PAGE))
+
+    def send_endless(self) -> None:
+        self._stream(200, b"x" * 65536, pause=0.0)
+
+    def send_endless_redirect(self) -> None:
+        self._stream(302, b"x" * 65536, pause=0.0)
+
+    def send_dripping(self) -> None:
+        self._stream(200, b" ", pause=0.05)
+
+    def send_dripping_head(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+        for _ in range(2400):
+            self.wfile.write(b"x")
+            threading.Event().wait(0.05)
+
+    def _stream(self, status: int, piece: bytes, pause: float) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Location", "https://www.instagram.com/accounts/login/")
+        self.end_headers()
+        for _ in range(2400):  # 150 MB, or two minutes
+            self.wfile.write(piece)
+            if pause:
+                threading.Event().wait(pause)
