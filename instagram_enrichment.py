@@ -33,7 +33,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TextIO
+from typing import Any, NamedTuple, NoReturn
 
 import requests
 import tenacity
@@ -77,7 +77,7 @@ NOT_PROFILES = {"p", "reel", "reels", "tv", "stories", "explore", "accounts", "d
 MENTION = re.compile(r"""(?:^|(?<=[\s(\[{<"',;:|]))@([^\s@,;:!?()\[\]{}<>"'|]+)""")
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\u2066\u2068\u2069\ufeff"  # marks that copying leaves
 SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
-QUOTED_CELL = re.compile(r'"[^"]*(?:""[^"]*)*"')
+QUOTED_CELL = re.compile(r'"[^"]*(?:""[^"]*)*"(?!")')
 NEEDS_QUOTES = re.compile(r'[",;\t]')
 CACHE_KEY = re.compile(r'"([A-Za-z0-9._]{1,30})"\s*:\s*(?=\{)')
 
@@ -107,11 +107,7 @@ class StoppedError(Exception):
 
 
 class Interrupted(BaseException):
-    """SIGINT, SIGTERM or SIGHUP arrived, wherever the program stands."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
+    """SIGINT, SIGTERM or SIGHUP (its argument) arrived, wherever the program stands."""
 
 
 # ---- What a profile is ----
@@ -205,7 +201,7 @@ class TokenBucket:
     ) -> None:
         self._interval = 60 / per_minute
         self._clock, self._sleep = clock, sleep
-        self._ripe_at = clock() + full_in
+        self._ripe_at = clock() + max(full_in, 0.0)
 
     def acquire(self) -> None:
         """Take the token when it is ripe, then let a random 2 to 4 seconds pass while the next one ripens."""
@@ -227,18 +223,20 @@ class Patience:
     """Counts refusals in a row, and says when to pause, for how long, and when to give up.
 
     A refusal is a rate limit, a block, an HTML page, or a whole profile left open by network trouble. Five make a
-    pause due; after it one is enough, and each pause is twice as long. One real answer resets all of it.
+    pause `due`; after it one is enough, and each pause is twice as long. One real answer resets all of it.
     """
 
     def __init__(self, first_pause: float, clock: Callable[[], float]) -> None:
         self._first_pause = max(first_pause, BLOCK_WAIT)
         self._clock = clock
         self._hold_until = -math.inf
+        self.due = threading.Event()  # an event, because tenacity can stop at one
         self.real_answer()
 
     def real_answer(self) -> None:
         """Instagram said something about a profile: all is well."""
-        self.paused = False
+        self.due.clear()
+        self.alarmed = False  # whether one more refusal is enough
         self._strikes = 0
         self._next_pause = self._first_pause
         self._give_up_at = math.inf
@@ -247,6 +245,25 @@ class Patience:
         """Count one refusal."""
         self._strikes += 1
         self._give_up_at = min(self._give_up_at, self._clock() + GIVE_UP_AFTER)
+        if self.alarmed or self._strikes >= STRIKES:
+            self.due.set()
+
+    def wall(self) -> None:
+        """Count a refusal that needs no four others to be believed."""
+        self.alarmed = True
+        self.strike()
+
+    def start_pause(self) -> float:
+        """Begin the pause that is due; returns its length in seconds."""
+        self.due.clear()
+        self.alarmed = True
+        seconds = min(max(self._next_pause, self.held_for()), self._give_up_at - self._clock())
+        self._next_pause = max(min(self._next_pause * 2, LONGEST_WAIT), self._first_pause)
+        return seconds
+
+    def is_exhausted(self) -> bool:
+        """Whether 24 hours have passed since the first of the refusals (to the second)."""
+        return self._clock() > self._give_up_at - 1
 
     def hold(self, seconds: float) -> None:
         """Note that Instagram wants so many seconds to pass before the next request."""
@@ -255,23 +272,6 @@ class Patience:
     def held_for(self) -> float:
         """The seconds that Instagram still wants to pass before the next request."""
         return max(0.0, self._hold_until - self._clock())
-
-    @property
-    def due(self) -> bool:
-        """Whether a pause has to come before the next profile."""
-        return self._strikes >= (1 if self.paused else STRIKES)
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether 24 hours have passed since the first of the refusals (to the second)."""
-        return self._clock() > self._give_up_at - 1
-
-    def start_pause(self) -> float:
-        """Begin the pause that is due; returns its length in seconds."""
-        seconds = min(max(self._next_pause, self.held_for()), self._give_up_at - self._clock())
-        self._next_pause = max(min(self._next_pause * 2, LONGEST_WAIT), self._first_pause)
-        self._strikes, self.paused = 0, True
-        return seconds
 
 
 # ---- Asking, and understanding the answer ----
@@ -353,13 +353,9 @@ def parse_json(body: bytes) -> Any:
 def retry_after_seconds(value: str, now: float) -> float:
     """Read a Retry-After header (RFC 9110: seconds, or a date); 0 where it says nothing, 4 hours at most."""
     try:
-        seconds = (
-            float(value)
-            if value.isdecimal()
-            else calendar.timegm(email.utils.parsedate_to_datetime(value).utctimetuple()) - now
-        )
+        seconds = calendar.timegm(email.utils.parsedate_to_datetime(value).utctimetuple()) - now
     except (ValueError, OverflowError):
-        return 0.0
+        seconds = float(value) if value.isdecimal() else 0.0
     return min(max(seconds, 0.0), LONGEST_WAIT)
 
 
@@ -402,7 +398,8 @@ class Instagram:
             abandoned.set()
             raise NetworkTrouble(f"no whole answer within {ANSWER_TIMEOUT:.0f} s")
         if isinstance(answer := answers[0], Exception):
-            raise NetworkTrouble(printable(f"{type(answer).__name__}: {answer}"))
+            wrapped = answer.args[0] if answer.args else None  # requests wraps urllib3, which has the reason
+            raise NetworkTrouble(printable(f"{type(answer).__name__}: {getattr(wrapped, 'reason', answer)}"))
         status, headers, body = answer
         log.debug("@%s: status %d, %d bytes", username, status, len(body))
         try:
@@ -591,25 +588,6 @@ class Row(NamedTuple):
     blank: tuple[str, ...]  # which of COLUMNS may be filled
 
 
-class Lines:
-    """Iterates over the lines of a text, ends kept, and knows what was handed out since the last `take`."""
-
-    def __init__(self, text: str) -> None:
-        self._lines = io.StringIO(text, newline="")
-        self._taken: list[str] = []
-
-    def __iter__(self) -> Iterator[str]:
-        for line in self._lines:
-            self._taken.append(line)
-            yield line
-
-    def take(self) -> str:
-        """The raw text handed out since the last call."""
-        raw = "".join(self._taken)
-        self._taken.clear()
-        return raw
-
-
 class Sheet:
     """A CSV whose rows keep their raw text, so that whatever is not filled comes out byte for byte.
 
@@ -618,33 +596,35 @@ class Sheet:
     """
 
     def __init__(self, path: Path, username_column: str | None = None) -> None:
+        csv.field_size_limit(2**31 - 1)
         self._path = path
         text = self._read_text()
         self._bom = "\ufeff" if text.startswith("\ufeff") else ""
-        self._raw_header = ""
-        body = self._read_header(text.removeprefix("\ufeff"))
+        self._lines = list(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+        self._read_header()
         titles = [name.strip().casefold() for name in self.header]
         missing = [title for title in COLUMNS if title.casefold() not in titles]
         titles += [title.casefold() for title in missing]
         self._columns = {title: titles.index(title.casefold()) for title in COLUMNS}
-        self._raw_header = self._splice(self._raw_header, dict(zip(missing, missing, strict=True)))
-        column = self._find_handle_column(body, username_column)
+        column = self._find_handle_column(username_column)
         self.handle_header = self.header[column].strip()
         self.rows: list[Row] = []
-        for number, raw, cells in self._records(body):
+        for number, raw, cells in self._records():
             blank = tuple(title for title, index in self._columns.items() if not cells[index].strip())
             self.rows.append(Row(number, raw, cells[column], parse_handle(cells[column]), blank))
 
     def gains(self, row: Row, profiles: Mapping[str, Profile]) -> dict[str, str]:
         """What `profiles` (username -> Profile) adds to `row`: title of the column -> text of the cell."""
-        if not row.blank or (profile := profiles.get(row.username or "")) is None:
+        profile = profiles.get(row.username or "")
+        if not row.blank or profile is None or profile.error is not None:
             return {}
         texts = {title: clean(getattr(profile, COLUMNS[title]) or "") for title in row.blank}
         return {title: text for title, text in texts.items() if text}
 
     def render(self, profiles: Mapping[str, Profile]) -> bytes:
         """The whole file, with what `profiles` adds to it."""
-        parts = [self._bom, self._raw_header]
+        added = {title: title for title, column in self._columns.items() if column >= len(self.header)}
+        parts = [self._bom, self._splice(self._raw_header, added)]
         for row in self.rows:
             gains = self.gains(row, profiles)
             parts.append(self._splice(row.raw, gains) if gains else row.raw)
@@ -669,21 +649,20 @@ class Sheet:
             self._refuse(f"has a NUL byte at byte {len(text[:at].encode())} (line {line}): {EXPORT_AGAIN}")
         return text
 
-    def _read_header(self, text: str) -> str:
-        """Read the header, tell the delimiter by it, and return the text below it."""
-        csv.field_size_limit(2**31 - 1)
-        headers = {mark: next(filter(None, csv.reader(Lines(text), delimiter=mark)), []) for mark in ",;\t"}
+    def _read_header(self) -> None:
+        """Take the header, with the blank lines above it, off the lines, and tell the delimiter by it."""
+        readers = {mark: csv.reader(self._lines, delimiter=mark) for mark in ",;\t"}
+        headers = {mark: next(filter(None, reader), []) for mark, reader in readers.items()}
         self._delimiter, self.header = max(headers.items(), key=lambda item: len(item[1]))
         if not any(self.header):
             self._refuse("is empty: its first row has to name the columns")
         self._cell = re.compile(rf"(?:^|{self._delimiter})((?:{QUOTED_CELL.pattern})?[^{self._delimiter}\r\n]*)")
-        lines = Lines(text)
-        next(filter(None, csv.reader(lines, delimiter=self._delimiter)))
-        self._raw_header = lines.take()
+        below = readers[self._delimiter].line_num
+        self._raw_header = "".join(self._lines[:below])
         self._check_quotes(1, self._raw_header)
-        return text[len(self._raw_header) :]
+        del self._lines[:below]
 
-    def _find_handle_column(self, body: str, wanted: str | None) -> int:
+    def _find_handle_column(self, wanted: str | None) -> int:
         keys = [header_key(name) for name in self.header]
         if wanted in self.header:
             return self.header.index(wanted)
@@ -691,34 +670,38 @@ class Sheet:
             if name in keys:
                 return keys.index(name)
         if wanted is None:
-            rows = [cells for _, _, cells in self._records(body)]
-            for column in set(range(len(keys))) - set(self._columns.values()):
-                if 2 * sum(is_address(cells[column]) for cells in rows) > len(rows):
+            rows = [cells for _, _, cells in self._records()]
+            for column in range(len(keys)):
+                if column not in self._columns.values() and 2 * sum(is_address(cells[column]) for cells in rows) > len(
+                    rows
+                ):
                     return column
         what = "no column of Instagram handles" if wanted is None else f"no column '{printable(wanted)}'"
         columns = ", ".join(f"'{printable(name)}'" for name in self.header)
         self._refuse(f"has {what}, only {columns}: name the right one with --username-column")
 
-    def _records(self, body: str) -> Iterator[tuple[int, str, Mapping[int, str]]]:
+    def _records(self) -> Iterator[tuple[int, str, Mapping[int, str]]]:
         """Yield each row's number, raw text (with the blank lines above it), and cells by column."""
-        lines = Lines(body)
         columns = range(max(len(self.header), *(index + 1 for index in self._columns.values())))
-        number, raw = 1 + blank_lines(self._raw_header), ""
-        for cells in csv.DictReader(lines, fieldnames=columns, restval="", delimiter=self._delimiter):
-            raw = lines.take()
+        reader = csv.DictReader(self._lines, fieldnames=columns, restval="", delimiter=self._delimiter)
+        number, done, raw = 1 + blank_lines(self._raw_header), 0, ""
+        for cells in reader:
+            raw = "".join(self._lines[done : reader.line_num])
             number += 1 + blank_lines(raw)
-            if "\n" in raw.strip("\r\n") or "\r" in raw.strip("\r\n"):
+            if reader.line_num - done > 1:
                 self._check_quotes(number, raw)
+            done = reader.line_num
             yield number, raw, cells
         self._check_quotes(number, raw)
-        self._tail = lines.take()
+        self._tail = "".join(self._lines[done:])
 
     def _check_quotes(self, number: int, raw: str) -> None:
         """Refuse a row in which an open quote swallowed the rows below it."""
         row = raw.strip("\r\n")
-        cells = self._cell.findall(row)
+        cells: list[str] = self._cell.findall(row)
+        is_open = any(cell.startswith('"') and not QUOTED_CELL.match(cell) for cell in cells)
         swallowed = any(("\n" in cell or "\r" in cell) and not QUOTED_CELL.fullmatch(cell) for cell in cells)
-        if swallowed or self._delimiter.join(cells) != row:
+        if is_open or swallowed or self._delimiter.join(cells) != row:
             self._refuse(f'opens a quote (") in row {number} and does not close it: close or remove it there')
 
     def _splice(self, raw: str, gains: Mapping[str, str]) -> str:
@@ -772,17 +755,14 @@ class Enrichment:
         self._calm = False  # whether nothing but pages came since the last real answer
         self._instagram = Instagram()
         self._patience = Patience(args.batch_pause, lambda: time.monotonic())
-        past = [age for age in ages if age >= 0]
-        recent = [age for age in past if age < args.batch_pause]
-        self._in_batch = min(len(recent), args.batch_size)
-        self._batch_pause = args.batch_pause - min(recent, default=0.0)
-        full_in = max(60 / args.rate_limit - min(past, default=math.inf), 0.0)
+        self._in_batch = min(sum(0 <= age < args.batch_pause for age in ages), args.batch_size)
+        full_in = 60 / args.rate_limit - min((age for age in ages if age >= 0), default=math.inf)
         self._bucket = TokenBucket(
             args.rate_limit, lambda: time.monotonic(), lambda seconds: time.sleep(seconds), full_in
         )
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((Blocked, NetworkTrouble)),
-            stop=tenacity.stop_after_attempt(1 + MAX_RETRIES) | PauseDue(self._patience),
+            stop=tenacity.stop_after_attempt(1 + MAX_RETRIES) | tenacity.stop_when_event_set(self._patience.due),
             wait=wait_before_retry,
             before_sleep=tell_retry,
             sleep=wait,
@@ -800,7 +780,8 @@ class Enrichment:
     def eta(self, remaining: int) -> float:
         """The seconds that `remaining` more profiles take, with the batch pauses that are still to come."""
         pauses = (self._in_batch + remaining - 1) // self.args.batch_size if remaining else 0
-        return remaining * seconds_per_request(self.args.rate_limit) + pauses * self.args.batch_pause
+        seconds: float = remaining * seconds_per_request(self.args.rate_limit) + pauses * self.args.batch_pause
+        return seconds
 
     def checkpoint(self) -> None:
         """Write the output: the input plus everything in the cache. Raises OSError."""
@@ -840,19 +821,19 @@ class Enrichment:
 
     def _hold_back(self) -> None:
         """Pause before the next profile, where refusals or a full batch ask for it."""
-        if self._patience.due and not self._is_false_alarm():
+        if self._patience.due.is_set() and not self._is_false_alarm():
             self._pause(self._patience.start_pause(), "Refused too often in a row")
-            if self._patience.exhausted:
+            if self._patience.is_exhausted():
                 raise StoppedError("24 hours without one answer about a profile: wait a day before the next run")
         elif self.args.batch_pause and self._in_batch >= self.args.batch_size:
-            self._pause(self._batch_pause, f"{self._in_batch} profiles asked, the batch is full")
+            self._pause(self.args.batch_pause, f"{self._in_batch} profiles asked, the batch is full")
 
     def _pause(self, seconds: float, why: str) -> None:
         self._doubt_pages()
         self.checkpoint()
         log.info("%s: saved, pausing %s, until %s", why, duration(seconds), clock_in(seconds))
         wait(seconds)
-        self._in_batch, self._batch_pause = 0, self.args.batch_pause
+        self._in_batch = 0
 
     def _settle(self, username: str) -> str:
         """Ask for one profile, retrying as far as that makes sense; returns what came of it, in words."""
@@ -867,7 +848,7 @@ class Enrichment:
             return "not found"
         self._known = username
         category = printable(clean(profile.category_name or "")) or "no category"
-        return f"{category}, bio of {len(profile.biography or '')} characters"
+        return f"{category}, bio of {len(clean(profile.biography or ''))} characters"
 
     def _request(self, username: str) -> dict[str, Any] | None:
         """Send one request, when it may be sent; returns and raises as `understand` does."""
@@ -921,7 +902,7 @@ class Enrichment:
         In the second pass, too, where all were refused before, a profile known to exist tells more than five others.
         """
         suspicious = len(self._pages) >= STRIKES or self._second_pass
-        return suspicious and not self._patience.paused and self._probe()
+        return suspicious and not self._patience.alarmed and self._probe()
 
     def _probe(self) -> bool:
         """Ask once for a profile that is known to exist; returns whether there was an answer."""
@@ -931,37 +912,21 @@ class Enrichment:
         except Trouble as trouble:
             log.info("@%s: %s; so it is a wall", self._known, trouble)
             self._doubt_pages()
+            self._patience.wall()
             return False
         self._real_answer()
         return True
 
 
-class PauseDue(tenacity.stop.stop_base):
-    """Stops the retries of a profile when a pause is due: the second pass asks for it again."""
-
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
-
-    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
-        """Whether to stop."""
-        return self._patience.due
-
-
 def wait_before_retry(state: tenacity.RetryCallState) -> float:
     """The seconds before a retry: a minute after a refusal, a backoff after other trouble, longer if asked to."""
     trouble = state.outcome.exception() if state.outcome else None
+    seconds: float = BLOCK_WAIT if isinstance(trouble, Blocked) else BACKOFF(state)
     asked_for: float = getattr(trouble, "retry_after", 0.0)
-    return max(BLOCK_WAIT if isinstance(trouble, Blocked) else BACKOFF(state), asked_for)
+    return max(seconds, asked_for)
 
 
 # ---- What the user is told ----
-
-
-class QuietHandler(logging.StreamHandler[TextIO]):
-    """A log that can't be written (a full disk, a closed terminal) does not end the night."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Say nothing: there is nowhere to say it."""
 
 
 def printable(text: str) -> str:
@@ -1170,7 +1135,7 @@ def finish(run: Enrichment, started: float) -> int:
     except (Interrupted, StoppedError, OSError) as reason:
         code, why = EXIT_OPEN, str(reason)
         if isinstance(reason, Interrupted):
-            code, why = EXIT_SIGNAL + reason.signum, f"Interrupted by {signal.Signals(reason.signum).name}"
+            code, why = EXIT_SIGNAL + reason.args[0], f"Interrupted by {reason.args[0].name}"
         elif isinstance(reason, OSError):
             why = f"Could not save ({tell_os_error(reason)})"
         saved = save(run)
@@ -1200,13 +1165,14 @@ def interrupt(signum: int, frame: object) -> NoReturn:
     """The signal handler: raises Interrupted once; from then on nothing may disturb the saving."""
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
-    raise Interrupted(signum)
+    raise Interrupted(signal.Signals(signum))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv` (by default the process's own arguments); returns the exit code."""
     args = parse_arguments(argv)
-    handler = QuietHandler(sys.stderr)
+    logging.raiseExceptions = False  # a log that can't be written (a full disk) does not end the night
+    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
     log.addHandler(handler)
     log.setLevel(logging.DEBUG if args.verbose else logging.INFO)
@@ -1220,8 +1186,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.error("Error: %s", error)
         return EXIT_UNUSABLE
     except Interrupted as interrupted:
-        log.error("Interrupted by %s before anything was asked", signal.Signals(interrupted.signum).name)
-        return EXIT_SIGNAL + interrupted.signum
+        signum: signal.Signals = interrupted.args[0]
+        log.error("Interrupted by %s before anything was asked", signum.name)
+        return EXIT_SIGNAL + signum
     finally:
         log.removeHandler(handler)
         for each in SIGNALS:

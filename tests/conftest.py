@@ -15,9 +15,10 @@ import pytest
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-import instagram_enrichment  # noqa: E402 - the module is beside tests/, and is not installed
-from compressed import CompressedTime  # noqa: E402
-from standin import StandIn  # noqa: E402
+from compressed import CompressedTime
+from standin import StandIn
+
+import instagram_enrichment
 
 
 @pytest.fixture

@@ -1,0 +1,89 @@
+"""Rehearse a night: the real program on a sample list, against a stand-in for Instagram, in compressed time.
+
+    python tests/rehearse.py                              # the whole night, in about 20 seconds
+    python tests/rehearse.py --rate-limit 20 --limit 50   # with any of the program's own flags
+    python tests/rehearse.py --speed 100                  # 1800 virtual seconds take 18 (default: 600)
+
+Output and cache go to .tmp/rehearsal/ in the current folder. An earlier rehearsal's files there are removed first, but
+none where -i, -o or --cache-dir is given. The exit code is the program's.
+"""
+
+import argparse
+import functools
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from compressed import CompressedTime, Forever
+from standin import StandIn
+
+import instagram_enrichment
+
+SAMPLE = HERE / "data" / "influencers_425.csv"
+FOLDER = Path(".tmp", "rehearsal")
+SETTINGS = ("--rate-limit", "10", "--batch-size", "100", "--batch-pause", "1800")
+
+
+class Night(StandIn):
+    """Has had enough in the middle of the night: after 240 requests it answers 401 five times."""
+
+    def choose(self, username: str) -> str | tuple[int, dict[str, str], bytes]:
+        if len(self.log) == 240:
+            self.burst.extend(["401"] * 5)
+        return super().choose(username)
+
+
+def parse_arguments(argv: Sequence[str] | None) -> tuple[float, list[str], bool]:
+    """Returns the speed, the program's flags, and whether the rehearsal starts afresh in a folder of its own."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--speed", type=float, default=600.0)
+    for names in ("-i --input", "-o --output", "--cache-dir"):
+        parser.add_argument(*names.split())
+    own, flags = parser.parse_known_args(argv)
+    paths = ["-i", own.input or os.path.relpath(SAMPLE), "-o", own.output or str(FOLDER / SAMPLE.name)]
+    paths += ["--cache-dir", own.cache_dir or str(FOLDER)]
+    return max(1.0, own.speed), [*paths, *SETTINGS, *flags], not (own.input or own.output or own.cache_dir)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program twice, a night and a resume that finds nothing to do; returns its exit code."""
+    speed, flags, afresh = parse_arguments(argv)
+    args = instagram_enrichment.parse_arguments(flags)  # leaves here for --help, and for what can't be parsed
+    if FOLDER in (args.cache_dir, args.output.parent):
+        FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in (SAMPLE.name, "ig_cache.json", "ig_progress.json") if afresh else ():
+        (FOLDER / name).unlink(missing_ok=True)
+    known = json.loads(SAMPLE.with_suffix(".json").read_text(encoding="utf-8"))
+    os.environ["no_proxy"] = "127.0.0.1"
+    CompressedTime(speed).install(Forever)
+    time.time_ns = lambda: int(time.time() * 1e9)  # the log's clock, from Python 3.13 on
+    say = functools.partial(print, "---", file=sys.stderr)
+    with Night(known["users"]) as standin:
+        standin.behaviour.update(known["behaviour"])
+        instagram_enrichment.API_URL = standin.url
+        say(f"Act 1: a night, {speed:g} times as fast: python instagram_enrichment.py {shlex.join(flags)}")
+        code = instagram_enrichment.main(flags)
+        if code in (1, 130, 143) and not args.force:
+            say("To go on from there:", shlex.join(["python", os.path.relpath(__file__), *flags]))
+        if code or args.force:
+            return code
+        asked = len(standin.log)
+        say(f"Act 2: the same command again. Act 1 sent {asked} requests; now every answer is in the cache.")
+        code = instagram_enrichment.main(flags)
+        say(f"Act 2 sent {len(standin.log) - asked} requests. The output is {args.output}; what was filled:")
+        say(shlex.join(["diff", str(args.input), str(args.output)]))
+    return code
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main())
+    except (KeyboardInterrupt, OSError) as error:
+        raise SystemExit(str(error) or 130) from None  # an OSError has a text, Ctrl+C has none

@@ -1,0 +1,336 @@
+"""The real program in a real process: killed, interrupted, out of disk, twice at once, over TLS and a proxy."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from child import run_logged
+from standin import StandIn
+
+import instagram_enrichment as ig
+
+HERE = Path(__file__).parent
+NAMES = [f"profile.{number:03}" for number in range(300)]
+
+
+class Folder:
+    """A list of profiles in a folder, and the program on it as a child process."""
+
+    def __init__(self, path: Path, standin: StandIn, names: list[str]) -> None:
+        self.path, self.standin = path, standin
+        self.output, self.log = path / "out.csv", path / "log.txt"
+        self.state = path / ".tmp"
+        (path / "list.csv").write_text("Handle,GENRE,Details\n" + "".join(f"@{name},,\n" for name in names))
+
+    def flags(self, *flags: str) -> list[str]:
+        paths = {"-i": self.path / "list.csv", "-o": self.output, "--cache-dir": self.state}
+        return [*(str(part) for pair in paths.items() for part in pair), *flags]
+
+    @contextlib.contextmanager
+    def running(self, *flags: str, speed: float = float("inf")) -> Iterator[subprocess.Popen[bytes]]:
+        command = [sys.executable, str(HERE / "child.py"), self.standin.url, str(speed), *self.flags(*flags)]
+        with self.log.open("wb") as log, subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL) as child:
+            try:
+                yield child
+            finally:
+                child.kill()
+
+    def run(self, *flags: str) -> int:
+        with self.running(*flags) as child:
+            return child.wait(60)
+
+    def wait_for(self, text: str) -> None:
+        for _ in range(1000):
+            if text in self.log.read_text():
+                return
+            threading.Event().wait(0.01)
+        raise AssertionError(f"{text!r} did not come:\n{self.log.read_text()}")
+
+    def cache(self) -> dict[str, Any]:
+        return json.loads((self.state / "ig_cache.json").read_text())
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    with StandIn(NAMES) as standin:
+        yield standin
+
+
+def undisturbed_output(tmp_path: Path, server: StandIn, names: list[str]) -> bytes:
+    """What a run that nothing disturbs writes."""
+    path = tmp_path / "undisturbed"
+    path.mkdir()
+    folder = Folder(path, server, names)
+    assert folder.run() == 0
+    server.log.clear()
+    return folder.output.read_bytes()
+
+
+def test_200_kills_at_random_moments_of_one_run_lose_nothing(tmp_path: Path, server: StandIn) -> None:
+    server.behaviour = {name: ("null", "404")[number % 2] for number, name in enumerate(NAMES[5::17])}
+    expected = undisturbed_output(tmp_path, server, NAMES)
+    folder = Folder(tmp_path, server, NAMES)
+    flags = folder.flags("--batch-pause", "0")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["child"])
+    dice = random.Random(7)
+    known: dict[str, Any] = {}
+    target = 0
+    for kill in range(200):
+        child = context.Process(target=run_logged, args=(server.url, flags, str(folder.log)))
+        child.start()
+        target = max(target, len(server.log)) + dice.choice([0, 1, 1, 2, 3])
+        while len(server.log) < target and child.is_alive():
+            threading.Event().wait(0.0005)
+        threading.Event().wait(dice.uniform(0, 0.008))
+        child.kill()
+        child.join()
+        if (folder.state / "ig_cache.json").exists():
+            found = folder.cache()
+            assert found | known == found, f"an entry is gone or changed after kill {kill}"
+            known = found
+    assert len(known) > 150
+    killed_in = len(server.log)
+    assert folder.run("--batch-pause", "0") == 0
+    assert folder.output.read_bytes() == expected
+    assert len(server.log) <= 300 + 200
+    assert not any(server.names.count(name) > 1 for name in server.names[killed_in:] if name in known)
+    assert list(folder.state.glob("*damaged*")) == []
+    assert "Traceback" not in folder.log.read_text()
+
+
+def test_a_run_killed_half_way_asks_nobody_twice_but_the_one_in_flight(tmp_path: Path, server: StandIn) -> None:
+    expected = undisturbed_output(tmp_path, server, NAMES)
+    folder = Folder(tmp_path, server, NAMES)
+    with folder.running("--batch-pause", "0", speed=5000) as child:
+        folder.wait_for("[150/300]")
+        child.kill()
+        child.wait(10)
+    in_flight = server.names[-1]
+    assert folder.run("--batch-pause", "0") == 0
+    assert folder.output.read_bytes() == expected
+    assert {name for name in NAMES if server.names.count(name) > 1} <= {in_flight}
+    assert set(server.names) == set(NAMES)
+
+
+MOMENTS = {
+    "a request": ([], "Plan:"),
+    "a jitter": ([], "At 10 a minute"),
+    "a minute's wait": (["--batch-size", "100"], "try 2 of 4"),
+    "a pause": (["--batch-size", "1"], "pausing 30 min"),
+}
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_signal_at_any_moment_saves_everything_within_a_second(
+    tmp_path: Path, server: StandIn, moment: str, signum: signal.Signals
+) -> None:
+    flags, line = MOMENTS[moment]
+    folder = Folder(tmp_path, server, NAMES[:5])
+    folder.run("--limit", "1")
+    server.asked.clear()
+    if moment == "a request":
+        server.delay = 20
+    if moment == "a minute's wait":
+        server.burst.append("401")
+    with folder.running("-r", "10", *flags, speed=5 if moment == "a jitter" else 20) as child:
+        folder.wait_for(line)
+        if moment == "a request":
+            assert server.asked.wait(10)
+        sent = time.monotonic()
+        child.send_signal(signum)
+        child.send_signal(signum)
+        assert child.wait(10) == 128 + signum
+        assert time.monotonic() - sent < 1
+    log = folder.log.read_text()
+    assert "Traceback" not in log
+    assert len(re.findall(rf"Interrupted by {signum.name}.*to go on, run the same command again", log)) == 1
+    assert "Coverage:" in log
+    cached = [name for name in NAMES[:5] if name in folder.cache()]
+    assert re.findall("The biography of (.*)", folder.output.read_text()) == cached
+    assert folder.output.read_text().count("\n") == 6
+    server.delay = 0
+    assert folder.run() == 0
+    assert folder.output.read_text().count("The biography") == 5
+
+
+def test_nohup_is_respected(tmp_path: Path, server: StandIn) -> None:
+    folder = Folder(tmp_path, server, NAMES[:4])
+    ignore = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with folder.running("-b", "2", speed=2000) as child:
+            folder.wait_for("[1/4]")
+            child.send_signal(signal.SIGHUP)
+            assert child.wait(20) == 0
+    finally:
+        signal.signal(signal.SIGHUP, ignore)
+    assert not re.search(r"[\r\x1b]", folder.log.read_text())
+
+
+def test_a_second_run_says_so_and_asks_nothing(tmp_path: Path, server: StandIn) -> None:
+    folder = Folder(tmp_path, server, NAMES[:5])
+    with folder.running("-b", "1", speed=20) as child:
+        folder.wait_for("pausing")
+        command = [sys.executable, str(HERE / "child.py"), server.url, "inf", *folder.flags()]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        assert child.poll() is None
+    assert second.returncode == 2
+    assert "another run is using" in second.stderr
+    assert second.stderr.count("\n") == 1
+    assert len(server.log) == 1
+
+
+@pytest.mark.parametrize("module", [["instagram_enrichment.py"], ["-m", "instagram_enrichment"]])
+def test_both_ways_of_starting_work(module: list[str]) -> None:
+    command = [sys.executable, *module, "--help"]
+    shown = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, timeout=20, check=True).stdout
+    assert "exit codes" in shown
+
+
+# ---- A full disk ----
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("only root can make a small disk")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("free", [0, 4096, 8192, 12288, 20480])
+@pytest.mark.parametrize("full", ["state", "output", "both"])
+def test_a_full_disk_stops_the_run_with_one_line_and_loses_nothing(
+    tmp_path: Path, small_disk: Path, server: StandIn, full: str, free: int
+) -> None:
+    names = NAMES[:60]
+    for name in names:
+        server.users[name]["biography"] = f"{name} " * 40
+    folder = Folder(tmp_path, server, names)
+    if full in ("state", "both"):
+        folder.state = small_disk / "state"
+    if full in ("output", "both"):
+        folder.output = small_disk / "out.csv"
+    assert folder.run("--limit", "5") == 0
+    before = folder.output.read_bytes()
+    filler = small_disk / "filler"
+    room = os.statvfs(small_disk)
+    filler.write_bytes(b"x" * (room.f_bavail * room.f_frsize - free))
+    code = folder.run("-b", "10", "--batch-pause", "1")
+    log = folder.log.read_text()
+    assert code == 1, log
+    assert log.count("No space left on device") == 1
+    assert "Traceback" not in log
+    cached = folder.cache()
+    assert len(cached) >= 5
+    assert (folder.state / "ig_cache.json").read_text().count("\n") == len(cached) + 2
+    output = folder.output.read_bytes()
+    assert output.count(b"\n") == 61
+    assert len(output) >= len(before)
+    assert not list(small_disk.rglob("*.part"))
+    filler.unlink()
+    assert folder.run("--batch-pause", "1") == 0
+    assert folder.output.read_text().count(f"{names[0]} {names[0]}") == 20
+    assert len(folder.cache()) == 60
+    assert not list(folder.state.glob("*damaged*"))
+    in_flight = 1
+    assert len(server.log) <= 60 + in_flight
+
+
+# ---- TLS and a proxy ----
+
+
+@contextlib.contextmanager
+def proxy_to(port: int) -> Iterator[tuple[str, list[bytes]]]:
+    """An HTTP proxy whose CONNECT always ends at a port of this machine; yields its URL and what it was asked."""
+    asked: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                target.sendall(piece)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client = listener.accept()[0]
+                asked.append(client.recv(65536).split(b"\r\n")[0])
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                upstream = socket.create_connection(("127.0.0.1", port))
+                for pair in ((client, upstream), (upstream, client)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
+    listener.close()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_the_real_address_is_asked_through_a_proxy_over_verified_tls(
+    tmp_path: Path, clock: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch, trusted: bool
+) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("www.instagram.com").configure_cert(context)
+    (authority if trusted else trustme.CA()).cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with StandIn(NAMES[:3]) as server, proxy_to(server.server_address[1]) as (proxy, asked):
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        folder = Folder(tmp_path, server, NAMES[:3])
+        code = ig.main(folder.flags())
+        log = capsys.readouterr().err
+        assert asked[0].startswith(b"CONNECT www.instagram.com:443")
+        assert code == (0 if trusted else 1), log
+        assert server.names == (NAMES[:3] if trusted else [])
+        if not trusted:
+            assert "Instagram can't be reached" in log
+            assert "certificate" in log.lower()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem"),
+        ("HTTPS_PROXY", "http://[bad"),
+        ("HTTPS_PROXY", "socks5://127.0.0.1:1"),
+        ("HTTPS_PROXY", "http://127.0.0.1:1"),
+    ],
+)
+def test_wrong_network_settings_are_told_in_one_line(
+    tmp_path: Path, clock: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv(variable, value)
+    with StandIn() as server:
+        code = ig.main(Folder(tmp_path, server, NAMES[:3]).flags())
+    log = capsys.readouterr().err
+    assert code == 1
+    assert log.count("Instagram can't be reached") == 1
+    assert "Traceback" not in log

@@ -1,0 +1,108 @@
+"""The rehearsal, as anyone would start it: a real process, in a folder of its own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SAMPLE = HERE / "data" / "influencers_425.csv"
+
+
+def rehearse(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(HERE / "rehearse.py"), "--speed", "100000", *flags]
+    return subprocess.run(command, check=False, cwd=folder, capture_output=True, encoding="utf-8", timeout=60)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("rehearsal")
+
+
+@pytest.fixture(scope="module")
+def night(folder: Path) -> subprocess.CompletedProcess[str]:
+    return rehearse(folder)
+
+
+def read(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_a_night_settles_every_profile_and_shows_what_it_gained(night: subprocess.CompletedProcess[str]) -> None:
+    assert night.returncode == 0, night.stderr
+    assert night.stdout == ""
+    assert re.search(r"^ *GENRE +396/425 +93% +398/425 +94% +\+2$", night.stderr, re.MULTILINE)
+    assert re.search(r"^ *Details +1/425 +0% +183/425 +43% +\+182$", night.stderr, re.MULTILINE)
+
+
+def test_a_night_has_batches_a_burst_of_401_and_profiles_that_are_healed(
+    night: subprocess.CompletedProcess[str],
+) -> None:
+    act = night.stderr.partition("--- Act 2")[0]
+    assert act.count("the batch is full") == 3
+    assert act.count("Refused too often in a row") == 1
+    healed = re.findall(r"@(\S+): left open: rate limited \(401\)", act)
+    second_pass = act.partition("Second pass")[2]
+    assert len(healed) == 2
+    assert all(re.search(rf"@{re.escape(name)}: .* characters", second_pass) for name in healed)
+    assert act.count(": not found") == 12
+
+
+def test_the_same_command_again_asks_nothing(night: subprocess.CompletedProcess[str]) -> None:
+    assert night.stderr.count("Coverage:") == 2
+    assert "--- Act 2 sent 0 requests." in night.stderr
+
+
+def test_the_output_differs_from_the_list_in_the_filled_cells_only(
+    folder: Path, night: subprocess.CompletedProcess[str]
+) -> None:
+    output = folder / ".tmp" / "rehearsal" / SAMPLE.name
+    header, *before = read(SAMPLE)
+    assert read(output)[0] == header
+    genre, details = header.index("GENRE"), header.index("Details")
+    gained = {genre: 0, details: 0}
+    for old, new in zip(before, read(output)[1:], strict=True):
+        for column, (was, now) in enumerate(zip(old, new, strict=True)):
+            if was != now:
+                assert not was.strip() and now.strip()
+                gained[column] += 1
+    assert gained == {genre: 2, details: 182}
+    assert re.search(rf"^--- diff \S*{SAMPLE.name} \S*{SAMPLE.name}$", night.stderr, re.MULTILINE)
+
+
+def test_rows_that_gained_nothing_are_byte_for_byte_the_same(
+    folder: Path, night: subprocess.CompletedProcess[str]
+) -> None:
+    before = SAMPLE.read_bytes().split(b"\r\n")
+    after = (folder / ".tmp" / "rehearsal" / SAMPLE.name).read_bytes().split(b"\r\n")
+    rows = list(zip(before, after, read(SAMPLE), read(folder / ".tmp" / "rehearsal" / SAMPLE.name), strict=True))
+    assert len(rows) == 426
+    assert [raw for raw, out, old, new in rows if old == new and raw != out] == []
+
+
+def test_a_log_that_is_no_terminal_has_no_control_characters(night: subprocess.CompletedProcess[str]) -> None:
+    assert "\r" not in night.stderr
+    assert "\x1b" not in night.stderr
+
+
+def test_the_programs_own_flags_replace_those_of_the_rehearsal(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("Handle\n@nobody.here\n@nobody.there\n")
+    flags = ["-i", "mine.csv", "-o", "out.csv", "--cache-dir", "state", "--limit", "1", "--rate-limit", "20"]
+    done = rehearse(tmp_path, *flags)
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads((tmp_path / "state" / "ig_cache.json").read_text())) == ["nobody.here"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.csv", "out.csv", "state"]
+
+
+def test_help_is_the_programs_own(tmp_path: Path) -> None:
+    done = rehearse(tmp_path, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: instagram_enrichment.py")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,241 @@
+"""The state on disk: the cache's format, what a damaged one costs, and who may use it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+import instagram_enrichment as ig
+
+NAMES = [f"profile.{number:03}" for number in range(60)]
+KEYS = list(ig.Profile._fields)
+
+
+def ours(entries: dict[str, Any]) -> bytes:
+    """A cache file as the program writes it."""
+    lines = [f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items()]
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def test_the_cache_is_valid_json_with_one_entry_a_line_after_every_profile(world: Any) -> None:
+    names = world.live(*NAMES[:20])
+    world.standin.behaviour = {names[3]: "null", names[7]: "404"}
+    seen = []
+    choose = world.standin.choose
+
+    def look(username: str) -> Any:
+        text = world.cache_file.read_text()
+        entries = json.loads(text)
+        assert text.count("\n") == len(entries) + 2
+        assert all(list(entry) == KEYS for entry in entries.values())
+        seen.append(list(entries))
+        return choose(username)
+
+    world.standin.choose = look
+    assert world.run().code == 0
+    assert seen == [names[:count] for count in range(20)]
+    assert KEYS == [
+        *("username", "full_name", "biography", "category_name", "follower_count"),
+        *("is_business", "is_verified", "fetched_at", "error"),
+    ]
+    assert world.cache[names[3]]["error"] == "NOT_FOUND"
+    assert world.cache[names[3]]["biography"] is None
+    assert world.cache[names[0]]["error"] is None
+    assert world.cache[names[0]]["follower_count"] == 1000
+    assert world.cache[names[0]]["fetched_at"].endswith("+00:00")
+
+
+def test_progress_is_written_after_each_profile(world: Any) -> None:
+    world.live(*NAMES[:6])
+    seen = []
+    choose = world.standin.choose
+
+    def look(username: str) -> Any:
+        seen.append(json.loads(world.progress_file.read_text()) if world.progress_file.exists() else None)
+        return choose(username)
+
+    world.standin.choose = look
+    assert world.run().code == 0
+    assert seen == [None, *({"last_processed_index": count} for count in range(1, 6))]
+    assert not world.progress_file.exists()
+
+
+def test_saving_writes_only_the_new_line(world: Any, cached_entry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.live("new.one")
+    world.cache_dir.mkdir()
+    world.cache_file.write_bytes(ours({f"old{index}": cached_entry(f"old{index}") for index in range(5000)}))
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino) or fsync(file))
+    inode = world.cache_file.stat().st_ino
+    assert world.run().code == 0
+    assert world.cache_file.stat().st_ino == inode, "the file was extended, not written anew"
+    assert synced.count(inode) == 1
+    assert len(world.cache) == 5001
+
+
+@pytest.mark.parametrize("indent", [None, 0, 1, 4])
+def test_a_cache_of_another_tool_is_read(world: Any, cached_entry: Any, indent: int | None) -> None:
+    names = world.live(*NAMES[:5])
+    world.cache_dir.mkdir()
+    entries = {name.upper(): cached_entry(name, biography="Día\n☕") for name in names[:4]}
+    world.cache_file.write_text(json.dumps(entries, indent=indent, ensure_ascii=False))
+    before = world.cache_file.read_bytes()
+    assert world.run().code == 0
+    assert world.standin.names == names[4:]
+    assert world.cache_file.read_text().count("\n") == 5 + 2
+    assert world.cache[names[0]]["biography"] == "Día\n☕"
+    assert [path.read_bytes() for path in world.cache_dir.glob("*damaged*")] == [before]
+
+
+def test_a_cache_cut_at_every_byte_of_its_last_three_lines_keeps_all_whole_entries(
+    cached_entry: Any, tmp_path: Any
+) -> None:
+    entries = {name: cached_entry(name, biography='{"a": {"b": 1}}, "x": {') for name in NAMES[:50]}
+    whole = ours(entries)
+    starts = [index for index in range(len(whole)) if whole.startswith(b'\n"', index)]
+    for cut in range(starts[-3], len(whole)):
+        folder = tmp_path / str(cut)
+        folder.mkdir()
+        path = folder / "ig_cache.json"
+        path.write_bytes(whole[:cut])
+        kept = ig.Cache(path).profiles
+        expected = [name for name in entries if ours({name: entries[name]})[2:-3] in whole[:cut]]
+        assert list(kept) == expected
+        assert len(kept) >= 47
+        assert {name: profile._asdict() for name, profile in kept.items()} == {name: entries[name] for name in kept}
+        assert json.loads(path.read_bytes()).keys() == kept.keys()
+        aside = [other.read_bytes() for other in folder.iterdir() if other != path]
+        assert aside == [whole[:cut]]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: whole.replace(b'"error": null}', b'"error": nul', 1),
+        lambda whole: whole[100:],
+        lambda whole: whole + b"\0" * 4096,
+        lambda whole: whole[:-3] + b"\0" * 512,
+        lambda whole: whole.replace(b",\n", b"\n", 1),
+        lambda whole: whole + whole,
+        lambda whole: b"[" + whole + b"]",
+        lambda whole: whole.replace(b"{\n", b"\xff\xfe{\n", 1),
+        lambda whole: whole.replace(b"\n", b"\r\n"),
+    ],
+)
+def test_a_damaged_cache_costs_only_what_is_damaged(world: Any, cached_entry: Any, damage: Any) -> None:
+    names = world.live(*NAMES[:20])
+    world.cache_dir.mkdir()
+    damaged = damage(ours({name: cached_entry(name) for name in names[:10]}))
+    world.cache_file.write_bytes(damaged)
+    result = world.run()
+    assert result.code == 0
+    survivors = 10 - (len(world.standin.log) - 10)
+    assert survivors >= 9
+    assert f"{survivors} whole entries survive" in result.log
+    assert [path.read_bytes() for path in world.cache_dir.glob("*damaged*")] == [damaged]
+    assert world.biographies() == {name: f"The biography of {name}" for name in names}
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"null", b"5", b'"x"', b"\0\0\0", b"{", b"not json", b"[" * 99999])
+def test_a_cache_that_is_no_object_is_set_aside(world: Any, text: bytes) -> None:
+    names = world.live(*NAMES[:3])
+    world.cache_dir.mkdir()
+    world.cache_file.write_bytes(text)
+    result = world.run()
+    assert result.code == 0
+    assert world.standin.names == names
+    assert "0 whole entries survive" in result.log
+    assert [path.read_bytes() for path in world.cache_dir.glob("*damaged*")] == [text]
+
+
+@pytest.mark.parametrize("entry", [None, 5, "x", [], {}, {"category": "x"}, {"biography": 5}, {"biography": {}}])
+def test_an_entry_that_says_nothing_about_its_profile_is_asked_again(world: Any, cached_entry: Any, entry: Any) -> None:
+    names = world.live(*NAMES[:3])
+    world.cache_dir.mkdir()
+    before = ours({names[0]: cached_entry(names[0]), names[1]: entry, names[2]: cached_entry(names[2])})
+    world.cache_file.write_bytes(before)
+    assert world.run().code == 0
+    assert world.standin.names == [names[1]]
+    assert [path.read_bytes() for path in world.cache_dir.glob("*damaged*")] == [before]
+
+
+def test_an_empty_object_is_a_cache(world: Any) -> None:
+    world.live(*NAMES[:2])
+    world.cache_dir.mkdir()
+    world.cache_file.write_bytes(b"{\n}\n")
+    assert world.run().code == 0
+    assert list(world.cache_dir.glob("*damaged*")) == []
+    assert world.cache_file.read_text().count("\n") == 4
+
+
+def test_a_cached_error_is_not_asked_again(world: Any, cached_entry: Any) -> None:
+    world.live("gone")
+    world.cache_dir.mkdir()
+    world.cache_file.write_bytes(ours({"gone": cached_entry("gone", biography=None, error="NOT_FOUND")}))
+    assert world.run().code == 0
+    assert world.standin.log == []
+    assert world.rows[1] == ["@gone", "", ""]
+
+
+def test_a_cache_changed_by_another_program_stops_the_run_and_loses_nothing(world: Any) -> None:
+    world.live(*NAMES[:6])
+    choose = world.standin.choose
+
+    def meddle(username: str) -> Any:
+        if username == NAMES[3]:
+            world.cache_file.write_bytes(world.cache_file.read_bytes() + b"\n")
+        return choose(username)
+
+    world.standin.choose = meddle
+    result = world.run()
+    assert result.code == 1
+    assert "was changed by another program" in result.log
+    assert len(world.cache) == 3
+    assert "The biography of profile.002" in world.output.read_text()
+    world.standin.choose = choose
+    assert world.run().code == 0
+
+
+def test_a_folder_that_vanishes_stops_the_run_with_one_line(world: Any) -> None:
+    import shutil
+
+    world.live(*NAMES[:6])
+    choose = world.standin.choose
+
+    def vanish(username: str) -> Any:
+        if username == NAMES[3]:
+            shutil.rmtree(world.cache_dir)
+        return choose(username)
+
+    world.standin.choose = vanish
+    result = world.run()
+    assert result.code == 1
+    assert result.log.count("Could not save") == 1
+    assert world.output.read_text().count("The biography") == 3
+
+
+def test_the_output_is_whole_at_every_moment(world: Any) -> None:
+    world.live(*NAMES[:12])
+    choose = world.standin.choose
+
+    def look(username: str) -> Any:
+        assert len(world.rows) == 13
+        assert all(len(row) == 3 for row in world.rows)
+        return choose(username)
+
+    world.standin.choose = look
+    assert world.run("-b", "3").code == 0
+    assert sorted(path.name for path in world.folder.iterdir()) == [".tmp", "list.csv", "out.csv"]
+
+
+def test_an_output_that_is_a_link_is_written_where_it_points(world: Any) -> None:
+    world.live(*NAMES[:2])
+    real = world.folder / "real.csv"
+    world.output.symlink_to(real)
+    assert world.run().code == 0
+    assert world.output.is_symlink()
+    assert "The biography" in real.read_text()
