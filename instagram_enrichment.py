@@ -30,7 +30,7 @@ import threading
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -73,11 +73,12 @@ EXPORT_AGAIN = 'export the list again, as "CSV UTF-8"'
 
 USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
 PROFILE_URL = re.compile(r"(?:https?://)?(?:[\w-]+\.)*instagram\.com/+@?([\w.]+)/*(?:[?#].*)?", re.IGNORECASE)
-NOT_PROFILES = {"p", "reel", "reels", "tv", "stories", "explore", "accounts", "direct"}  # instagram.com/explore/
+NOT_PROFILES = {"p", "reel", "reels", "tv", "stories", "explore", "accounts", "direct", "instagram.com"}
 MENTION = re.compile(r"""(?:^|(?<=[\s(\[{<"',;:|]))@([^\s@,;:!?()\[\]{}<>"'|]+)""")
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\u2066\u2068\u2069\ufeff"  # marks that copying leaves
-SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
-QUOTED_CELL = re.compile(r'"[^"]*(?:""[^"]*)*"(?!")')
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
+QUOTED_LINE = r'"[^"\r\n]*(?:""[^"\r\n]*)*"(?!")'  # which csv.reader lets other text follow
 NEEDS_QUOTES = re.compile(r'[",;\t]')
 CACHE_KEY = re.compile(r'"([A-Za-z0-9._]{1,30})"\s*:\s*(?=\{)')
 
@@ -174,15 +175,17 @@ def parse_handle(cell: str) -> str | None:
     text = unicodedata.normalize("NFC", cell).strip().strip(INVISIBLE).strip()
     mentions = {mention.rstrip(".") for mention in MENTION.findall(text)}
     if url := PROFILE_URL.fullmatch(text):
-        name = "" if url[1].lower() in NOT_PROFILES else url[1]
+        name = url[1].lower()
     else:
-        name = mentions.pop() if len(mentions) == 1 else text
-    return name.lower() if USERNAME.fullmatch(name) else None
+        name = (mentions.pop() if len(mentions) == 1 else text).lower()
+    return name if USERNAME.fullmatch(name) and name not in NOT_PROFILES else None
 
 
 def clean(text: str) -> str:
     """Make a stranger's text fit for one cell: one line, at most 500 characters, never a formula."""
-    line = SPACE_OR_CONTROL.sub(" ", text.encode("utf-8", "replace").decode()).strip()
+    if not text.isprintable():
+        text = CONTROL.sub(" ", text.encode("utf-8", "replace").decode())
+    line = " ".join(text.split())
     apostrophe = "'" if line.startswith(FORMULA_STARTS) else ""
     return (apostrophe + line)[:CELL_CHARACTERS].rstrip()
 
@@ -430,12 +433,17 @@ class Instagram:
 # ---- Remembering ----
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write `data` beside `path`, sync it and move it there, so that a whole file is in place at every moment."""
-    part = path.with_name(path.name + ".part")
+def part_of(path: Path) -> Path:
+    """Where a file is written before it is moved into its place."""
+    return path.with_name(f".{path.name}.ig-part")
+
+
+def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file beside `path`, sync it and move it there, so that a whole file is in place at every moment."""
+    part = part_of(path)
     try:
         with part.open("wb") as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -466,18 +474,24 @@ class Cache:
             self._write_all()
 
     def _load(self) -> None:
-        data = self._path.read_bytes()
-        answer = parse_json(data)
-        entries = answer.items() if isinstance(answer, dict) else salvage(data.decode("utf-8", "replace"))
-        for name, entry in entries:
-            if isinstance(entry, dict) and is_answer(entry):
-                self.profiles[name.lower()] = Profile.from_entry(name, entry)
-        is_ours = data.startswith(b"{\n") and data.endswith(b"}\n") and data.count(b"\n") == len(self.profiles) + 2
-        if isinstance(answer, dict) and is_ours:
-            self._end = len(data) - len(self._closing())
+        """Read every whole entry there is, whoever wrote the file; what is not just as `_write_all` does it is kept."""
+        text = self._path.read_bytes().decode("utf-8", "replace")
+        parse = json.JSONDecoder().raw_decode
+        is_ours, done, position = text.isascii(), 0, 0
+        while found := CACHE_KEY.search(text, position):
+            position = found.end()
+            with contextlib.suppress(ValueError, RecursionError):
+                entry, position = parse(text, position)
+                is_ours &= text[done : found.start()] == (",\n" if self.profiles else "{\n")
+                done = position
+                if is_answer(entry):
+                    self.profiles[found[1].lower()] = Profile.from_entry(found[1], entry)
+        is_ours &= text[done:] == ("\n}\n" if self.profiles else "{\n}\n")
+        if is_ours and text.count("\n") == len(self.profiles) + 2:
+            self._end = len(text) - len(self._closing())
             return
         aside = spare_name(self._path, "damaged")
-        write_whole(aside, data)
+        write_whole(aside, [self._path.read_bytes()])
         self._write_all()
         log.warning(
             "%s is damaged or another tool's: %d whole entries survive, and the file as it was is kept as %s",
@@ -520,7 +534,7 @@ class Cache:
 
     def _write_all(self) -> None:
         data = b"{\n" + b",\n".join(map(as_line, self.profiles.values())) + self._closing()
-        write_whole(self._path, data)
+        write_whole(self._path, [data])
         self._end = len(data) - len(self._closing())
 
 
@@ -535,16 +549,6 @@ def is_answer(entry: Mapping[str, Any]) -> bool:
     return ("biography" in entry or bool(entry.get("error"))) and all(isinstance(text, str | None) for text in texts)
 
 
-def salvage(text: str) -> Iterator[tuple[str, object]]:
-    """Yield the name and value of every whole entry in what is left of a cache."""
-    position = 0
-    while found := CACHE_KEY.search(text, position):
-        position = found.end()
-        with contextlib.suppress(ValueError, RecursionError):
-            entry, position = json.JSONDecoder().raw_decode(text, position)
-            yield found[1], entry
-
-
 def read_progress(path: Path, rows: int) -> int:
     """How many rows from the top are done; 0 where the file is missing, unreadable or out of range."""
     try:
@@ -557,7 +561,7 @@ def read_progress(path: Path, rows: int) -> int:
 
 def write_progress(path: Path, rows_done: int) -> None:
     """Move a new position into place. Raises OSError."""
-    write_whole(path, json.dumps({"last_processed_index": rows_done}).encode() + b"\n")
+    write_whole(path, [json.dumps({"last_processed_index": rows_done}).encode(), b"\n"])
 
 
 def lock(folder: Path) -> io.IOBase:
@@ -612,6 +616,7 @@ class Sheet:
         for number, raw, cells in self._records():
             blank = tuple(title for title, index in self._columns.items() if not cells[index].strip())
             self.rows.append(Row(number, raw, cells[column], parse_handle(cells[column]), blank))
+        self._lines.clear()
 
     def gains(self, row: Row, profiles: Mapping[str, Profile]) -> dict[str, str]:
         """What `profiles` (username -> Profile) adds to `row`: title of the column -> text of the cell."""
@@ -621,14 +626,14 @@ class Sheet:
         texts = {title: clean(getattr(profile, COLUMNS[title]) or "") for title in row.blank}
         return {title: text for title, text in texts.items() if text}
 
-    def render(self, profiles: Mapping[str, Profile]) -> bytes:
-        """The whole file, with what `profiles` adds to it."""
+    def render(self, profiles: Mapping[str, Profile]) -> Iterator[bytes]:
+        """Yield the whole file, with what `profiles` adds to it."""
         added = {title: title for title, column in self._columns.items() if column >= len(self.header)}
-        parts = [self._bom, self._splice(self._raw_header, added)]
+        yield (self._bom + self._splice(self._raw_header, added)).encode()
         for row in self.rows:
             gains = self.gains(row, profiles)
-            parts.append(self._splice(row.raw, gains) if gains else row.raw)
-        return "".join((*parts, self._tail)).encode("utf-8")
+            yield (self._splice(row.raw, gains) if gains else row.raw).encode()
+        yield self._tail.encode()
 
     def _refuse(self, why: str) -> NoReturn:
         raise UnusableError(f"{printable(str(self._path))} {why}")
@@ -656,7 +661,10 @@ class Sheet:
         self._delimiter, self.header = max(headers.items(), key=lambda item: len(item[1]))
         if not any(self.header):
             self._refuse("is empty: its first row has to name the columns")
-        self._cell = re.compile(rf"(?:^|{self._delimiter})((?:{QUOTED_CELL.pattern})?[^{self._delimiter}\r\n]*)")
+        mark, rest = self._delimiter, f"[^{self._delimiter}\\r\\n]"
+        cell = rf'(?:{QUOTED}|{QUOTED_LINE}{rest}+|(?!"){rest}*)'
+        self._row = re.compile(rf"{cell}(?:{mark}{cell})*")
+        self._cells = re.compile(rf"(?:^|{mark})({cell})(?={mark}|$)")
         below = readers[self._delimiter].line_num
         self._raw_header = "".join(self._lines[:below])
         self._check_quotes(1, self._raw_header)
@@ -697,17 +705,13 @@ class Sheet:
 
     def _check_quotes(self, number: int, raw: str) -> None:
         """Refuse a row in which an open quote swallowed the rows below it."""
-        row = raw.strip("\r\n")
-        cells: list[str] = self._cell.findall(row)
-        is_open = any(cell.startswith('"') and not QUOTED_CELL.match(cell) for cell in cells)
-        swallowed = any(("\n" in cell or "\r" in cell) and not QUOTED_CELL.fullmatch(cell) for cell in cells)
-        if is_open or swallowed or self._delimiter.join(cells) != row:
+        if not self._row.fullmatch(raw.strip("\r\n")):
             self._refuse(f'opens a quote (") in row {number} and does not close it: close or remove it there')
 
     def _splice(self, raw: str, gains: Mapping[str, str]) -> str:
         """Put cells into the raw text of a row; every other byte of it stays."""
         before, row, after = raw.partition(raw.strip("\r\n"))
-        cells: list[str] = self._cell.findall(row)
+        cells: list[str] = self._cells.findall(row)
         for title, text in gains.items():
             column = self._columns[title]
             cells += [""] * (column + 1 - len(cells))
@@ -1090,7 +1094,7 @@ def check_output(args: argparse.Namespace) -> None:
     why = ""
     if output.exists() and not output.is_file():
         why = "is a folder or a device"
-    elif output.exists() and output.samefile(args.input):
+    elif any(path.exists() and path.samefile(args.input) for path in (output, part_of(output))):
         why = "is the input itself"
     elif not output.parent.is_dir():
         why = "is in a folder that does not exist"
@@ -1110,13 +1114,12 @@ def enrich(args: argparse.Namespace) -> int:
         with lock(args.cache_dir):
             cache = Cache(args.cache_dir / "ig_cache.json")
             ages = [profile.age(time.time()) for profile in cache.profiles.values()]
+            write_whole(args.output, sheet.render(cache.profiles))
             if args.force:
                 (args.cache_dir / "ig_progress.json").unlink(missing_ok=True)
                 log.info("--force: the %d cached profiles are kept as %s", len(cache.profiles), cache.start_over())
                 log.info("--force: if this run stops half-way, go on with the same command WITHOUT --force")
-            run = Enrichment(sheet, cache, args, ages)
-            run.checkpoint()
-            return finish(run, started)
+            return finish(Enrichment(sheet, cache, args, ages), started)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise UnusableError(f"{tell_os_error(error)}: give another path") from error
@@ -1158,7 +1161,7 @@ def save(run: Enrichment) -> str:
 
 def tell_os_error(error: OSError) -> str:
     """Say in one line what the operating system refused."""
-    return printable(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    return f"{printable(error.filename)}: {error.strerror}" if error.filename else printable(str(error))
 
 
 def interrupt(signum: int, frame: object) -> NoReturn:

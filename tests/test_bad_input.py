@@ -308,6 +308,6 @@ def test_force_sets_no_cache_aside_where_the_output_is_refused(bad: Bad) -> None
 
 
 def test_an_input_named_like_a_file_in_the_making_is_not_written_over(bad: Bad) -> None:
-    data = bad.world.input.replace(bad.folder / "out.csv.part")
-    bad.world.run("--input", str(data))
+    data = bad.world.input.replace(bad.folder / ".out.csv.ig-part")
+    assert bad.world.run("--input", str(data)).code == 2
     assert data.read_bytes() == GOOD
