@@ -91,7 +91,7 @@ LOGIN_PAGE = re.compile(rb"\blog[\s_-]?in|\bsign[\s_-]?in\b|password|challenge|c
 GONE_PAGE = re.compile(rb"isn.{1,8}t available|page not found", re.IGNORECASE)
 
 SLOWEST_RATE = 1 / 1440  # one request a day
-LARGEST_NUMBER = 1e9  # of seconds, profiles or rows; beyond it, clocks overflow
+LARGEST_NUMBER = 1e9  # of seconds (31 years), profiles or rows; beyond it, clocks overflow
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_DONE, EXIT_OPEN, EXIT_UNUSABLE, EXIT_SIGNAL = 0, 1, 2, 128
@@ -680,9 +680,8 @@ class Sheet:
         if wanted is None:
             rows = [cells for _, _, cells in self._records()]
             for column in range(len(keys)):
-                if column not in self._columns.values() and 2 * sum(is_address(cells[column]) for cells in rows) > len(
-                    rows
-                ):
+                addresses = sum(is_address(cells[column]) for cells in rows)
+                if 2 * addresses > len(rows) and column not in self._columns.values():
                     return column
         what = "no column of Instagram handles" if wanted is None else f"no column '{printable(wanted)}'"
         columns = ", ".join(f"'{printable(name)}'" for name in self.header)
@@ -851,8 +850,9 @@ class Enrichment:
         if user is None:
             return "not found"
         self._known = username
-        category = printable(clean(profile.category_name or "")) or "no category"
-        return f"{category}, bio of {len(clean(profile.biography or ''))} characters"
+        category, biography = clean(profile.category_name or ""), clean(profile.biography or "")
+        bio = f"bio of {len(biography)} characters" if biography else "no bio"
+        return f"{printable(category) or 'no category'}, {bio}"
 
     def _request(self, username: str) -> dict[str, Any] | None:
         """Send one request, when it may be sent; returns and raises as `understand` does."""
@@ -952,7 +952,7 @@ def duration(seconds: float) -> str:
 def clock_in(seconds: float) -> str:
     """The clock time in so many seconds, with the day where it is not today."""
     now = datetime.fromtimestamp(time.time())
-    then = now + timedelta(seconds=seconds)
+    then = now + timedelta(seconds=min(seconds, LARGEST_NUMBER))
     return f"{then:%H:%M:%S}" if then.date() == now.date() else f"{then:%a %d %b %H:%M}"
 
 
@@ -964,7 +964,7 @@ def wait(seconds: float) -> None:
     end = time.monotonic() + seconds
     try:
         while (left := end - time.monotonic()) > 0:
-            show(f"\r\033[K… {duration(left)}")
+            show(f"\r\033[K… {timedelta(seconds=math.ceil(left))} left")
             time.sleep(min(left, 1.0))
     finally:
         show("\r\033[K")

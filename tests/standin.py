@@ -85,6 +85,7 @@ class StandIn(ThreadingHTTPServer):
         self.blocked_with = "401"
         self.log: list[Request] = []
         self.delay = 0.0
+        self.streamed = 0  # bytes that a client took of an answer without end
         self.asked = threading.Event()
 
     @property
@@ -197,5 +198,6 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for _ in range(2400):  # 150 MB, or two minutes
             self.wfile.write(piece)
+            self.server.streamed += len(piece)
             if pause:
                 threading.Event().wait(pause)
