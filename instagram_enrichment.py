@@ -226,7 +226,7 @@ class Patience:
     """Counts refusals in a row, and says when to pause, for how long, and when to give up.
 
     A refusal is a rate limit, a block, an HTML page, or a whole profile left open by network trouble. Five make a
-    pause `due`; after it one is enough, and each pause is twice as long. One real answer resets all of it.
+    pause `due`, and then so does each one more, every pause twice as long. One real answer resets all of it.
     """
 
     def __init__(self, first_pause: float, clock: Callable[[], float]) -> None:
@@ -239,7 +239,6 @@ class Patience:
     def real_answer(self) -> None:
         """Instagram said something about a profile: all is well."""
         self.due.clear()
-        self.alarmed = False  # whether one more refusal is enough
         self._strikes = 0
         self._next_pause = self._first_pause
         self._give_up_at = math.inf
@@ -248,18 +247,21 @@ class Patience:
         """Count one refusal."""
         self._strikes += 1
         self._give_up_at = min(self._give_up_at, self._clock() + GIVE_UP_AFTER)
-        if self.alarmed or self._strikes >= STRIKES:
+        if self._strikes >= STRIKES:
             self.due.set()
 
     def wall(self) -> None:
         """Count a refusal that needs no four others to be believed."""
-        self.alarmed = True
+        self._strikes = max(self._strikes, STRIKES)
         self.strike()
+
+    def is_first_alarm(self) -> bool:
+        """Whether the refusals have just become five, with no pause and no wall yet."""
+        return self._strikes == STRIKES
 
     def start_pause(self) -> float:
         """Begin the pause that is due; returns its length in seconds."""
         self.due.clear()
-        self.alarmed = True
         seconds = min(max(self._next_pause, self.held_for()), self._give_up_at - self._clock())
         self._next_pause = max(min(self._next_pause * 2, LONGEST_WAIT), self._first_pause)
         return seconds
@@ -906,7 +908,7 @@ class Enrichment:
         In the second pass, too, where all were refused before, a profile known to exist tells more than five others.
         """
         suspicious = len(self._pages) >= STRIKES or self._second_pass
-        return suspicious and not self._patience.alarmed and self._probe()
+        return suspicious and self._patience.is_first_alarm() and self._probe()
 
     def _probe(self) -> bool:
         """Ask once for a profile that is known to exist; returns whether there was an answer."""

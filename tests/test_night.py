@@ -372,6 +372,14 @@ def test_without_a_profile_of_its_own_the_run_asks_for_instagram(world: Any) -> 
     assert "instagram" not in world.cache
 
 
+def test_a_wall_found_at_the_end_of_the_list_is_waited_out(world: Any) -> None:
+    names = world.live(*NAMES[:3])
+    world.standin.burst.extend(["page"] * 4)
+    assert world.run("--batch-pause", "1800").code == 0
+    assert [gap > 1800 for gap in gaps(world.standin)] == [False, False, False, True, False, False]
+    assert all_live(world, names)
+
+
 @pytest.mark.parametrize("between", ["401", "pause"])
 def test_a_page_beside_a_refusal_or_a_pause_is_asked_for_again(world: Any, between: str) -> None:
     names = world.live(*NAMES[:6])
