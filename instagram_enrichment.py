@@ -69,7 +69,7 @@ HANDLE_HEADERS = (  # as `header_key` makes them; the first that a sheet has is 
     *("instagramhandle", "handle", "username", "instagramusername", "instagram", "instagramurl", "account"),
     *("instagramaccount", "profile", "instagramprofile", "profileurl", "ighandle", "igusername", "ig", "user"),
 )
-EXPORT_AGAIN = 'export the list again, as "CSV UTF-8"'
+EXPORT_AGAIN = 'export the list as CSV (in Excel "CSV UTF-8", in Google Sheets "Comma-separated values")'
 
 USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
 PROFILE_URL = re.compile(r"(?:https?://)?(?:[\w-]+\.)*instagram\.com/+@?([\w.]+)/*(?:[?#].*)?", re.IGNORECASE)
@@ -404,7 +404,8 @@ class Instagram:
             raise NetworkTrouble(f"no whole answer within {ANSWER_TIMEOUT:.0f} s")
         if isinstance(answer := answers[0], Exception):
             wrapped = answer.args[0] if answer.args else None  # requests wraps urllib3, which has the reason
-            raise NetworkTrouble(printable(f"{type(answer).__name__}: {getattr(wrapped, 'reason', answer)}"))
+            reason = str(getattr(wrapped, "reason", answer)).rsplit("): ", 1)[-1]
+            raise NetworkTrouble(printable(f"{type(answer).__name__}: {reason}"))
         status, headers, body = answer
         log.debug("@%s: status %d, %d bytes", username, status, len(body))
         try:
@@ -577,7 +578,7 @@ def lock(folder: Path) -> io.IOBase:
     except BlockingIOError:
         file.close()
         folder_name = printable(str(folder))
-        raise UnusableError(f"another run is using {folder_name}: wait for it, or give another --cache-dir") from None
+        raise UnusableError(f"another run is using {folder_name}: wait until it ends") from None
     return file
 
 
@@ -812,8 +813,8 @@ class Enrichment:
     def _ask_for_all(self, profiles: Sequence[tuple[int, str]]) -> None:
         for count, (index, username) in enumerate(profiles, 1):
             self._hold_back()
-            found = self._settle(username)
             self.asked.add(username)
+            found = self._settle(username)
             self._in_batch += 1
             if not self._second_pass:
                 self.position = index + 1
@@ -995,11 +996,11 @@ def tell_plan(run: Enrichment) -> None:
     for cell, numbers in unusable.items():
         log.info("No usable handle: '%s' in row %s", cell, ", ".join(numbers))
     profiles = {row.username for row in run.rows if row.username}
-    to_ask = len(run.unsettled())
+    cached, to_ask = len(profiles & run.cache.profiles.keys()), len(run.unsettled())
     log.info(
-        "Plan: %d rows, %d profiles in column '%s'; %d already cached, %d rows without a handle, %d profiles to ask",
-        *(len(run.rows), len(profiles), printable(run.sheet.handle_header), len(profiles & run.cache.profiles.keys())),
-        *(sum(map(len, unusable.values())), to_ask),
+        "Plan: %d rows; %d profiles in column '%s': %d already cached, %d complete, %d to be asked; without a handle: %d",
+        *(len(run.rows), len(profiles), printable(run.sheet.handle_header), cached),
+        *(len(profiles) - cached - to_ask, to_ask, sum(map(len, unusable.values()))),
     )
     if to_ask:
         seconds = run.eta(to_ask)
@@ -1063,7 +1064,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "of each Instagram profile: slowly, resumably, without losing any.",
         epilog="exit codes: 0 every profile settled; 1 finished or stopped with profiles still\n"
         "open: run the same command again; 2 unusable arguments or input, nothing\n"
-        "fetched; 130 and 143 interrupted by Ctrl+C and kill, everything saved",
+        "fetched; 130, 143, 129 interrupted (Ctrl+C, kill, hang-up), everything saved",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -1095,15 +1096,15 @@ def check_output(args: argparse.Namespace) -> None:
     output = args.output = Path(os.path.realpath(args.output))
     why = ""
     if output.exists() and not output.is_file():
-        why = "is a folder or a device"
+        why = "is a folder or a device: give the path of a CSV file"
     elif any(path.exists() and path.samefile(args.input) for path in (output, part_of(output))):
-        why = "is the input itself"
+        why = "is the input itself: give another path, the input stays as it is"
     elif not output.parent.is_dir():
-        why = "is in a folder that does not exist"
+        why = "is in a folder that does not exist: make the folder, or give another path"
     elif output.parent == Path(os.path.realpath(args.cache_dir)) and output.name.startswith("ig"):
-        why = "is where the program keeps its own files"
+        why = "is where the program keeps its own files: give another path"
     if why:
-        raise UnusableError(f"--output {printable(str(output))} {why}: give the path of another CSV file")
+        raise UnusableError(f"--output {printable(str(output))} {why}")
 
 
 def enrich(args: argparse.Namespace) -> int:
@@ -1119,7 +1120,11 @@ def enrich(args: argparse.Namespace) -> int:
             write_whole(args.output, sheet.render(cache.profiles))
             if args.force:
                 (args.cache_dir / "ig_progress.json").unlink(missing_ok=True)
-                log.info("--force: the %d cached profiles are kept as %s", len(cache.profiles), cache.start_over())
+                if cache.profiles:
+                    backup = cache.start_over()
+                    log.info(
+                        "--force: all is fetched anew, into an output without the old answers; they are in %s", backup
+                    )
                 log.info("--force: if this run stops half-way, go on with the same command WITHOUT --force")
             return finish(Enrichment(sheet, cache, args, ages), started)
     except OSError as error:
@@ -1144,7 +1149,7 @@ def finish(run: Enrichment, started: float) -> int:
         elif isinstance(reason, OSError):
             why = f"Could not save ({tell_os_error(reason)})"
         saved = save(run)
-        log.error("%s. Stopped at row %d of %d, %s; to go on, %s", why, run.position, len(run.rows), saved, again)
+        log.error("%s. Stopped after %d of %d rows, %s; to go on, %s", why, run.position, len(run.rows), saved, again)
     tell_result(run, from_cache, time.monotonic() - started)
     if code == EXIT_DONE and run.unsettled():
         log.error("Some profiles are still open: %s", again)

@@ -77,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked = len(standin.log)
         say(f"Act 2: the same command again. Act 1 sent {asked} requests; now every answer is in the cache.")
         code = instagram_enrichment.main(flags)
-        say(f"Act 2 sent {len(standin.log) - asked} requests. The output is {args.output}; what was filled:")
-        say(shlex.join(["diff", str(args.input), str(args.output)]))
+        say(f"Act 2 sent {len(standin.log) - asked} requests. To see what was filled:")
+        print(shlex.join(["diff", str(args.input), str(args.output)]), file=sys.stderr)
     return code
 
 
