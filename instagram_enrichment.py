@@ -73,25 +73,25 @@ EXPORT_AGAIN = 'export the list as CSV (in Excel "CSV UTF-8", in Google Sheets "
 
 USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
 PROFILE_URL = re.compile(r"(?:https?://)?(?:[\w-]+\.)*instagram\.com/+@?([\w.]+)/*(?:[?#].*)?", re.IGNORECASE)
-NOT_PROFILES = {"p", "reel", "reels", "tv", "stories", "explore", "accounts", "direct", "instagram.com"}
-MENTION = re.compile(r"""(?:^|(?<=[\s(\[{<"',;:|]))@([^\s@,;:!?()\[\]{}<>"'|]+)""")
+NOT_PROFILES = {"p", "reel", "reels", "tv", "stories", "explore", "accounts", "direct", "about", "instagram.com"}
+MENTION = re.compile(r"""(?:^|(?<=[\s(\[{<"'“‘,;:|]))@([^\s,;:!?()\[\]{}<>"'“”‘’|]+)""")
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\u2066\u2068\u2069\ufeff"  # marks that copying leaves
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
 QUOTED_LINE = r'"[^"\r\n]*(?:""[^"\r\n]*)*"(?!")'  # which csv.reader lets other text follow
+NOT_UTF8 = re.compile("[\udc80-\udcff]")  # as "surrogateescape" decodes it
 NEEDS_QUOTES = re.compile(r'[",;\t]')
 CACHE_KEY = re.compile(r'"([A-Za-z0-9._]{1,30})"\s*:\s*(?=\{)')
 
 REFUSAL = re.compile(rb"checkpoint|challenge|feedback|login|please wait", re.IGNORECASE)
 WALL_URL = re.compile(r"\b(?:login|challenge|checkpoint)\b", re.IGNORECASE)
-HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
-)
+HTML = re.compile(rb"<html|<!doctype html", re.IGNORECASE)
 LOGIN_PAGE = re.compile(rb"\blog[\s_-]?in|\bsign[\s_-]?in\b|password|challenge|checkpoint", re.IGNORECASE)
 GONE_PAGE = re.compile(rb"isn.{1,8}t available|page not found", re.IGNORECASE)
 
 SLOWEST_RATE = 1 / 1440  # one request a day
-LARGEST_NUMBER = 1e9  # of seconds (31 years), profiles or rows; beyond it, clocks overflow
+LARGEST_NUMBER = 1e9  # of seconds (31 years), profiles or rows; sums beyond it are cut for the clock's sake
+STATE_FILES = ("ig_cache.json", "ig_progress.json", "ig.lock")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_DONE, EXIT_OPEN, EXIT_UNUSABLE, EXIT_SIGNAL = 0, 1, 2, 128
@@ -135,7 +135,7 @@ class Profile(NamedTuple):
             return cls.from_entry(username, {"fetched_at": fetched_at, "error": "NOT_FOUND"})
         followers = user.get("edge_followed_by")
         entry = {
-            **{name: user.get(name) for name in cls._fields},
+            **user,
             "follower_count": followers.get("count") if isinstance(followers, dict) else None,
             "is_business": user.get("is_business_account"),
             "fetched_at": fetched_at,
@@ -150,7 +150,7 @@ class Profile(NamedTuple):
         for name, kind in FIELD_TYPES.items():
             value = entry.get(name)
             values[name] = value if type(value) is kind else None
-        return cls(**values)
+        return cls(**{**values, "error": values["error"] or None})
 
     def age(self, now: float) -> float:
         """Seconds between `fetched_at` and `now`; infinite where that can't be told."""
@@ -173,7 +173,7 @@ def parse_handle(cell: str) -> str | None:
     Returns it in lower case, or None where the cell holds no usable one.
     """
     text = unicodedata.normalize("NFC", cell).strip().strip(INVISIBLE).strip()
-    mentions = {mention.rstrip(".") for mention in MENTION.findall(text)}
+    mentions = {mention.rstrip("./").lower() for mention in MENTION.findall(text)}
     if url := PROFILE_URL.fullmatch(text):
         name = url[1].lower()
     else:
@@ -213,6 +213,10 @@ class TokenBucket:
         self._ripe_at = max(self._ripe_at, self._clock()) + self._interval
         self._sleep(random.uniform(*JITTER))
 
+    def hold(self, seconds: float) -> None:
+        """Let the next token be ripe in so many seconds at the earliest."""
+        self._ripe_at = max(self._ripe_at, self._clock() + seconds)
+
 
 def seconds_per_request(per_minute: float) -> float:
     """The mean seconds between two requests: the longer of refill and jitter, averaged over the jitter."""
@@ -232,7 +236,6 @@ class Patience:
     def __init__(self, first_pause: float, clock: Callable[[], float]) -> None:
         self._first_pause = max(first_pause, BLOCK_WAIT)
         self._clock = clock
-        self._hold_until = -math.inf
         self.due = threading.Event()  # an event, because tenacity can stop at one
         self.real_answer()
 
@@ -250,19 +253,19 @@ class Patience:
         if self._strikes >= STRIKES:
             self.due.set()
 
-    def wall(self) -> None:
+    def confirm_wall(self) -> None:
         """Count a refusal that needs no four others to be believed."""
         self._strikes = max(self._strikes, STRIKES)
         self.strike()
 
-    def is_first_alarm(self) -> bool:
-        """Whether the refusals have just become five, with no pause and no wall yet."""
-        return self._strikes == STRIKES
+    def is_wall(self) -> bool:
+        """Whether refusals go on after a pause, or a wall was confirmed."""
+        return self._strikes > STRIKES
 
     def start_pause(self) -> float:
         """Begin the pause that is due; returns its length in seconds."""
         self.due.clear()
-        seconds = min(max(self._next_pause, self.held_for()), self._give_up_at - self._clock())
+        seconds = min(self._next_pause, self._give_up_at - self._clock())
         self._next_pause = max(min(self._next_pause * 2, LONGEST_WAIT), self._first_pause)
         return seconds
 
@@ -270,20 +273,15 @@ class Patience:
         """Whether 24 hours have passed since the first of the refusals (to the second)."""
         return self._clock() > self._give_up_at - 1
 
-    def hold(self, seconds: float) -> None:
-        """Note that Instagram wants so many seconds to pass before the next request."""
-        self._hold_until = max(self._hold_until, self._clock() + seconds)
-
-    def held_for(self) -> float:
-        """The seconds that Instagram still wants to pass before the next request."""
-        return max(0.0, self._hold_until - self._clock())
-
 
 # ---- Asking, and understanding the answer ----
 
 
 class Trouble(Exception):
-    """No answer about the profile. `retry_after` is the wait that Instagram asked for, in seconds."""
+    """No answer about the profile; `retry_after` is the wait that Instagram asked for, in seconds.
+
+    By itself an answer that nobody foresaw; mostly one of its three kinds.
+    """
 
     retry_after = 0.0
 
@@ -298,10 +296,6 @@ class NetworkTrouble(Trouble):
 
 class HtmlPage(Trouble):
     """A page where data should be: a profile that is gone, or a wall. One alone can't tell."""
-
-
-class UnexpectedAnswer(Trouble):
-    """A status that says nothing we know."""
 
 
 def understand(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any] | None:
@@ -325,7 +319,7 @@ def understand(status: int, headers: Mapping[str, str], body: bytes) -> dict[str
     if 500 <= status < 600:
         raise NetworkTrouble(f"server error {status}")
     if status != 200:
-        raise UnexpectedAnswer(f"unexpected status {status}{said}")
+        raise Trouble(f"unexpected status {status}{said}")
     if answer is None:
         raise understand_page(headers, body)
     if isinstance(answer, dict):
@@ -339,8 +333,8 @@ def understand(status: int, headers: Mapping[str, str], body: bytes) -> dict[str
 
 def understand_page(headers: Mapping[str, str], body: bytes) -> Trouble:
     """Say what a 200 response without JSON means."""
-    is_html = "text/html" in headers.get("Content-Type", "").lower() and body.lstrip().startswith(b"<")
-    if not is_html and not HTML.match(body):
+    tagged = "text/html" in headers.get("Content-Type", "").lower() and body.lstrip().startswith(b"<")
+    if not tagged and not HTML.search(body[:1024]):
         return NetworkTrouble("an answer that is not JSON")
     if LOGIN_PAGE.search(body) and not GONE_PAGE.search(body):
         return Blocked("blocked (login page)")
@@ -478,7 +472,7 @@ class Cache:
 
     def _load(self) -> None:
         """Read every whole entry there is, whoever wrote the file; what is not just as `_write_all` does it is kept."""
-        text = self._path.read_bytes().decode("utf-8", "replace")
+        text = self._path.read_bytes().decode("utf-8", "surrogateescape")
         parse = json.JSONDecoder().raw_decode
         is_ours, done, position = text.isascii(), 0, 0
         while found := CACHE_KEY.search(text, position):
@@ -487,7 +481,7 @@ class Cache:
                 entry, position = parse(text, position)
                 is_ours &= text[done : found.start()] == (",\n" if self.profiles else "{\n")
                 done = position
-                if is_answer(entry):
+                if is_answer(entry) and not NOT_UTF8.search(text, found.start(), position):
                     self.profiles[found[1].lower()] = Profile.from_entry(found[1], entry)
         is_ours &= text[done:] == ("\n}\n" if self.profiles else "{\n}\n")
         if is_ours and text.count("\n") == len(self.profiles) + 2:
@@ -498,11 +492,13 @@ class Cache:
         self._write_all()
         log.warning(
             "%s is damaged or another tool's: %d whole entries survive, and the file as it was is kept as %s",
-            *(self._path, len(self.profiles), aside),
+            *(printable(str(self._path)), len(self.profiles), printable(str(aside))),
         )
 
     def add(self, profile: Profile) -> None:
         """Remember a profile: its line is written over the closing brace in one write, and synced."""
+        if not self._path.exists():
+            self._write_all()
         line = (b",\n" if self.profiles else b"") + as_line(profile)
         with self._path.open("r+b", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
@@ -547,9 +543,10 @@ def as_line(profile: Profile) -> bytes:
 
 
 def is_answer(entry: Mapping[str, Any]) -> bool:
-    """Whether a cache entry, whichever tool wrote it, says something about a profile."""
-    texts = [entry.get(name) for name in ("biography", "category_name", "error")]
-    return ("biography" in entry or bool(entry.get("error"))) and all(isinstance(text, str | None) for text in texts)
+    """Whether a cache entry, whichever tool wrote it, is an answer about a profile, not about us or the network."""
+    if entry.get("error"):
+        return bool(entry["error"] == "NOT_FOUND")
+    return "biography" in entry and all(isinstance(entry.get(name), str | None) for name in COLUMNS.values())
 
 
 def read_progress(path: Path, rows: int) -> int:
@@ -608,10 +605,13 @@ class Sheet:
         text = self._read_text()
         self._bom = "\ufeff" if text.startswith("\ufeff") else ""
         self._lines = list(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-        self._read_header()
+        self._read_header(username_column)
         titles = [name.strip().casefold() for name in self.header]
         missing = [title for title in COLUMNS if title.casefold() not in titles]
-        titles += [title.casefold() for title in missing]
+        if missing:  # they come behind the widest row, so that no cell without a header is taken for theirs
+            rows = csv.reader(self._lines, delimiter=self._delimiter)
+            widest = max((len(row) for row in rows if any(map(str.strip, row[len(titles) :]))), default=0)
+            titles += [""] * (widest - len(titles)) + [title.casefold() for title in missing]
         self._columns = {title: titles.index(title.casefold()) for title in COLUMNS}
         column = self._find_handle_column(username_column)
         self.handle_header = self.header[column].strip()
@@ -657,28 +657,35 @@ class Sheet:
             self._refuse(f"has a NUL byte at byte {len(text[:at].encode())} (line {line}): {EXPORT_AGAIN}")
         return text
 
-    def _read_header(self) -> None:
+    def _read_header(self, wanted: str | None) -> None:
         """Take the header, with the blank lines above it, off the lines, and tell the delimiter by it."""
-        readers = {mark: csv.reader(self._lines, delimiter=mark) for mark in ",;\t"}
-        headers = {mark: next(filter(None, reader), []) for mark, reader in readers.items()}
-        self._delimiter, self.header = max(headers.items(), key=lambda item: len(item[1]))
+        self._delimiter = max(",;\t", key=lambda mark: self._fitness(mark, wanted))
+        reader = csv.reader(self._lines, delimiter=self._delimiter)
+        self.header = next(filter(None, reader), [])
         if not any(self.header):
             self._refuse("is empty: its first row has to name the columns")
         mark, rest = self._delimiter, f"[^{self._delimiter}\\r\\n]"
-        cell = rf'(?:{QUOTED}|{QUOTED_LINE}{rest}+|(?!"){rest}*)'
+        cell = rf'(?:{QUOTED} *|{QUOTED_LINE}{rest}+|(?!"){rest}*)'
         self._row = re.compile(rf"{cell}(?:{mark}{cell})*")
         self._cells = re.compile(rf"(?:^|{mark})({cell})(?={mark}|$)")
-        below = readers[self._delimiter].line_num
-        self._raw_header = "".join(self._lines[:below])
+        self._raw_header = "".join(self._lines[: reader.line_num])
         self._check_quotes(1, self._raw_header)
-        del self._lines[:below]
+        del self._lines[: reader.line_num]
+
+    def _fitness(self, delimiter: str, wanted: str | None) -> tuple[int, int, int]:
+        """How well a delimiter fits: columns recognised, of the first rows those as wide as the header, and width."""
+        rows = itertools.islice(filter(None, csv.reader(self._lines, delimiter=delimiter)), 50)
+        header, *others = [*rows] or [[]]
+        known = {*HANDLE_HEADERS, *map(header_key, COLUMNS), header_key(wanted or "")} - {""}
+        recognised = sum(header_key(name) in known for name in header)
+        return recognised, sum(len(row) == len(header) > 1 for row in others), len(header)
 
     def _find_handle_column(self, wanted: str | None) -> int:
         keys = [header_key(name) for name in self.header]
         if wanted in self.header:
             return self.header.index(wanted)
         for name in HANDLE_HEADERS if wanted is None else [header_key(wanted)]:
-            if name in keys:
+            if name and name in keys:
                 return keys.index(name)
         if wanted is None:
             rows = [cells for _, _, cells in self._records()]
@@ -751,10 +758,9 @@ class Enrichment:
         self.sheet, self.cache, self.args = sheet, cache, args
         self.rows = sheet.rows[: args.limit]
         self.asked: set[str] = set()
-        self.open: dict[str, str] = {}  # username -> why it is still open, of those asked
+        self.open: dict[str, Trouble] = {}  # username -> why it is still open, of those asked
         self._progress = args.cache_dir / "ig_progress.json"
         self.position = read_progress(self._progress, len(sheet.rows))
-        self._left = len(self.unsettled())
         self._second_pass = False
         self._known = KNOWN_PROFILE
         self._pages: list[str] = []  # the profiles answered with a page since the last real answer
@@ -763,9 +769,7 @@ class Enrichment:
         self._patience = Patience(args.batch_pause, lambda: time.monotonic())
         self._in_batch = min(sum(0 <= age < args.batch_pause for age in ages), args.batch_size)
         full_in = 60 / args.rate_limit - min((age for age in ages if age >= 0), default=math.inf)
-        self._bucket = TokenBucket(
-            args.rate_limit, lambda: time.monotonic(), lambda seconds: time.sleep(seconds), full_in
-        )
+        self._bucket = TokenBucket(args.rate_limit, lambda: time.monotonic(), wait, full_in)
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((Blocked, NetworkTrouble)),
             stop=tenacity.stop_after_attempt(1 + MAX_RETRIES) | tenacity.stop_when_event_set(self._patience.due),
@@ -798,11 +802,15 @@ class Enrichment:
 
         Raises StoppedError where going on makes no sense, and OSError where something can't be saved.
         """
-        self._ask_for_all(self.unsettled(self.position))
+        below = self.unsettled(self.position)
+        self._ask_for_all(below, later=len(self.unsettled()) - len(below))
         self._second_pass = True
         if leftovers := self.unsettled():
-            log.info("Second pass: asking once more for %d profiles that are still open", len(leftovers))
-            self._ask_for_all(leftovers)
+            log.info("Second pass, through what is still open: %d", len(leftovers))
+            pages = [item for item in leftovers if isinstance(self.open.get(item[1]), HtmlPage)]
+            others = [item for item in leftovers if item not in pages]
+            self._ask_for_all(pages, later=len(others))  # first: beside a refusal, no page can be believed
+            self._ask_for_all(others, later=0)
         if self.asked:
             self.checkpoint()
         if len(self.rows) == len(self.sheet.rows):
@@ -810,7 +818,8 @@ class Enrichment:
         elif self.position < len(self.rows):
             write_progress(self._progress, len(self.rows))
 
-    def _ask_for_all(self, profiles: Sequence[tuple[int, str]]) -> None:
+    def _ask_for_all(self, profiles: Sequence[tuple[int, str]], later: int) -> None:
+        """Ask for one profile after the other; `later` more will follow."""
         for count, (index, username) in enumerate(profiles, 1):
             self._hold_back()
             self.asked.add(username)
@@ -819,10 +828,10 @@ class Enrichment:
             if not self._second_pass:
                 self.position = index + 1
                 write_progress(self._progress, self.position)
-            eta = self.eta(len(profiles) - count if self._second_pass else self._left)
+            eta = self.eta(len(profiles) - count + later + (0 if self._second_pass else len(self.open)))
             left = f"{duration(eta)} left, done at {clock_in(eta)}"
             log.info("[%d/%d] @%s: %s | %s", index + 1, len(self.rows), username, found, left)
-        if self._pages:
+        if self._pages and not self._patience.is_wall():
             self._probe()
 
     def _hold_back(self) -> None:
@@ -835,7 +844,7 @@ class Enrichment:
             self._pause(self.args.batch_pause, f"{self._in_batch} profiles asked, the batch is full")
 
     def _pause(self, seconds: float, why: str) -> None:
-        self._doubt_pages()
+        self._pages = []  # left open: what comes after a pause says nothing of what was before it
         self.checkpoint()
         log.info("%s: saved, pausing %s, until %s", why, duration(seconds), clock_in(seconds))
         wait(seconds)
@@ -859,14 +868,14 @@ class Enrichment:
 
     def _request(self, username: str) -> dict[str, Any] | None:
         """Send one request, when it may be sent; returns and raises as `understand` does."""
-        if held_for := self._patience.held_for():
-            log.info("Instagram asked us to wait: %s, until %s", duration(held_for), clock_in(held_for))
-            wait(held_for)
         self._bucket.acquire()
         try:
             return self._instagram.ask(username)
         except Trouble as trouble:
-            self._patience.hold(trouble.retry_after)
+            if trouble.retry_after > BLOCK_WAIT:
+                asked_for = trouble.retry_after
+                log.info("Instagram asks us to wait %s, until %s", duration(asked_for), clock_in(asked_for))
+            self._bucket.hold(trouble.retry_after)
             if isinstance(trouble, Blocked):
                 self._patience.strike()
                 self._doubt_pages()
@@ -875,7 +884,7 @@ class Enrichment:
     def _leave_open(self, username: str, trouble: Trouble) -> str:
         if not self._instagram.reached:
             raise StoppedError(f"Instagram can't be reached ({trouble}): check the connection and the proxy settings")
-        self.open[username] = str(trouble)
+        self.open[username] = trouble
         if isinstance(trouble, HtmlPage | NetworkTrouble):
             self._patience.strike()
         if isinstance(trouble, HtmlPage):
@@ -887,11 +896,10 @@ class Enrichment:
     def _remember(self, profile: Profile) -> None:
         self.cache.add(profile)
         self.open.pop(profile.username, None)
-        self._left -= 1
 
     # A page instead of data means a profile that is gone, or a wall. It is believed between two real answers with
-    # fewer than six pages and nothing else between them; the second may be that of a profile known to exist. Any
-    # other page leaves its profile open, for the second pass.
+    # at most five pages and nothing else between them, the second of which may be that of a profile known to exist.
+    # Any other page leaves its profile open, for the second pass.
 
     def _real_answer(self) -> None:
         for username in self._pages if self._calm else []:
@@ -909,28 +917,28 @@ class Enrichment:
         In the second pass, too, where all were refused before, a profile known to exist tells more than five others.
         """
         suspicious = len(self._pages) >= STRIKES or self._second_pass
-        return suspicious and self._patience.is_first_alarm() and self._probe()
+        return suspicious and not self._patience.is_wall() and self._probe()
 
     def _probe(self) -> bool:
         """Ask once for a profile that is known to exist; returns whether there was an answer."""
         log.info("Asking for @%s, which exists, to tell a wall from profiles that are gone", self._known)
         try:
-            self._request(self._known)
+            if self._request(self._known) is None:
+                raise HtmlPage("not found")
         except Trouble as trouble:
             log.info("@%s: %s; so it is a wall", self._known, trouble)
             self._doubt_pages()
-            self._patience.wall()
+            self._patience.confirm_wall()
             return False
         self._real_answer()
         return True
 
 
 def wait_before_retry(state: tenacity.RetryCallState) -> float:
-    """The seconds before a retry: a minute after a refusal, a backoff after other trouble, longer if asked to."""
+    """The seconds before a retry: a minute after a refusal, a backoff after other trouble."""
     trouble = state.outcome.exception() if state.outcome else None
     seconds: float = BLOCK_WAIT if isinstance(trouble, Blocked) else BACKOFF(state)
-    asked_for: float = getattr(trouble, "retry_after", 0.0)
-    return max(seconds, asked_for)
+    return seconds
 
 
 # ---- What the user is told ----
@@ -961,7 +969,7 @@ def clock_in(seconds: float) -> str:
 
 def wait(seconds: float) -> None:
     """Sleep; on a terminal, count the seconds down in place."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         time.sleep(seconds)
         return
     end = time.monotonic() + seconds
@@ -1003,11 +1011,11 @@ def tell_plan(run: Enrichment) -> None:
         *(len(profiles) - cached - to_ask, to_ask, sum(map(len, unusable.values()))),
     )
     if to_ask:
-        seconds = run.eta(to_ask)
+        args, seconds = run.args, run.eta(to_ask)
+        pauses = f"with pauses of {duration(args.batch_pause)} between batches of {args.batch_size}"
         log.info(
-            "At %g a minute, with pauses of %s between batches of %d: about %s, done at %s",
-            *(run.args.rate_limit, duration(run.args.batch_pause), run.args.batch_size),
-            *(duration(seconds), clock_in(seconds)),
+            "At %g a minute, %s: about %s, done at %s",
+            *(args.rate_limit, pauses if args.batch_pause else "without pauses", duration(seconds), clock_in(seconds)),
         )
 
 
@@ -1029,10 +1037,11 @@ def tell_result(run: Enrichment, from_cache: int, seconds: float) -> None:
         *(len(run.asked), from_cache, sum(cached[name].error is not None for name in profiles & cached.keys())),
         *(sum(row.username is None for row in run.rows), len(unsettled), duration(seconds)),
     )
-    for username, why in run.open.items():
-        log.info("Still open: @%s: %s", username, why)
-    if not_asked := len(unsettled) - len(run.open):
-        log.info("Still open: %d profiles not asked yet", not_asked)
+    for username in unsettled:
+        if username in run.asked:
+            log.info("Still open: @%s: %s", username, run.open.get(username, "stopped while it was asked for"))
+    if not_asked := len(set(unsettled) - run.asked):
+        log.info("Still open: %d not asked for yet", not_asked)
 
 
 def coverage(filled: int, rows: int) -> str:
@@ -1045,13 +1054,15 @@ def coverage(filled: int, rows: int) -> str:
 
 
 def number(kind: Callable[[str], float], least: float, what: str) -> Callable[[str], Any]:
-    """An argparse type: a number of `kind`, `least` or more; `what` says so in words."""
+    """An argparse type: a number of `kind` from `least` up; `what` says what kind of number in words."""
 
     def parse(text: str) -> float:
         with contextlib.suppress(ValueError):
-            if least <= (value := kind(text)) < LARGEST_NUMBER:
+            if least <= (value := kind(text)) <= LARGEST_NUMBER:
                 return value
-        raise argparse.ArgumentTypeError(f"must be {what}, not '{printable(text)}'")
+        raise argparse.ArgumentTypeError(
+            f"must be {what}, from {least:.2g} to {LARGEST_NUMBER:.0f}, not '{printable(text)}'"
+        )
 
     return parse
 
@@ -1068,9 +1079,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    count = number(int, 1, "a whole number, 1 or more")
-    rate = number(float, SLOWEST_RATE, "a number of requests a minute, above 0")
-    pause = number(float, 0, "a number of seconds, 0 or more")
+    count = number(int, 1, "a whole number")
+    rate = number(float, SLOWEST_RATE, "a number of requests a minute")
+    pause = number(float, 0, "a number of seconds")
     add("-i", "--input", type=Path, required=True, metavar="CSV", help="path to input CSV file (required)")
     add("-o", "--output", type=Path, required=True, metavar="CSV", help="path for output CSV file (required)")
     text = "max requests per minute, 10 is recommended (default: 20)"
@@ -1101,7 +1112,7 @@ def check_output(args: argparse.Namespace) -> None:
         why = "is the input itself: give another path, the input stays as it is"
     elif not output.parent.is_dir():
         why = "is in a folder that does not exist: make the folder, or give another path"
-    elif output.parent == Path(os.path.realpath(args.cache_dir)) and output.name.startswith("ig"):
+    elif output.parent == Path(os.path.realpath(args.cache_dir)) and output.name.startswith(STATE_FILES):
         why = "is where the program keeps its own files: give another path"
     if why:
         raise UnusableError(f"--output {printable(str(output))} {why}")
@@ -1123,7 +1134,8 @@ def enrich(args: argparse.Namespace) -> int:
                 if cache.profiles:
                     backup = cache.start_over()
                     log.info(
-                        "--force: all is fetched anew, into an output without the old answers; they are in %s", backup
+                        "--force: all is fetched anew, into an output without the old answers; they are in %s",
+                        printable(str(backup)),
                     )
                 log.info("--force: if this run stops half-way, go on with the same command WITHOUT --force")
             return finish(Enrichment(sheet, cache, args, ages), started)
@@ -1162,7 +1174,7 @@ def save(run: Enrichment) -> str:
     try:
         run.checkpoint()
     except OSError:
-        return "every answer so far is in the cache"
+        return "every answer so far is in the cache, but not in the output"
     return "everything so far is saved"
 
 
@@ -1197,7 +1209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_UNUSABLE
     except Interrupted as interrupted:
         signum: signal.Signals = interrupted.args[0]
-        log.error("Interrupted by %s before anything was asked", signum.name)
+        log.error("Interrupted by %s while nothing was asked for; nothing is lost", signum.name)
         return EXIT_SIGNAL + signum
     finally:
         log.removeHandler(handler)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import settings
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
@@ -19,6 +20,9 @@ from compressed import CompressedTime
 from standin import StandIn
 
 import instagram_enrichment
+
+settings.register_profile("steady", derandomize=True, database=None)
+settings.load_profile("steady")
 
 
 @pytest.fixture

@@ -33,9 +33,9 @@ MEANINGS = {
     "empty": ig.NetworkTrouble,
     "list": ig.NetworkTrouble,
     "no user": ig.NetworkTrouble,
-    "400 other": ig.UnexpectedAnswer,
-    "418": ig.UnexpectedAnswer,
-    "redirect elsewhere": ig.UnexpectedAnswer,
+    "400 other": ig.Trouble,
+    "418": ig.Trouble,
+    "redirect elsewhere": ig.Trouble,
 }
 
 MORE_ANSWERS: list[tuple[tuple[int, dict[str, str], bytes], Any]] = [
@@ -52,11 +52,11 @@ MORE_ANSWERS: list[tuple[tuple[int, dict[str, str], bytes], Any]] = [
     (data(200, None), ig.NetworkTrouble),
     (data(200, 5), ig.NetworkTrouble),
     (data(200, "user"), ig.NetworkTrouble),
-    (data(204, {}), ig.UnexpectedAnswer),
-    (data(206, {"data": {"user": user("x")}}), ig.UnexpectedAnswer),
-    (data(410, {}), ig.UnexpectedAnswer),
+    (data(204, {}), ig.Trouble),
+    (data(206, {"data": {"user": user("x")}}), ig.Trouble),
+    (data(410, {}), ig.Trouble),
     (data(599, {}), ig.NetworkTrouble),
-    (data(999, {}), ig.UnexpectedAnswer),
+    (data(999, {}), ig.Trouble),
     ((200, {}, b"[" * 200_000), ig.NetworkTrouble),
     ((200, {}, b'{"data": {"user": {"follower_count": ' + b"9" * 5000 + b"}}}"), ig.NetworkTrouble),
     ((200, {}, b"\xff\xfe\x00"), ig.NetworkTrouble),
@@ -64,6 +64,7 @@ MORE_ANSWERS: list[tuple[tuple[int, dict[str, str], bytes], Any]] = [
     ((200, {"Content-Type": "text/html"}, b""), ig.NetworkTrouble),
     ((200, {"Content-Type": "text/html"}, b"Bad gateway"), ig.NetworkTrouble),
     ((200, {}, PAGE), ig.HtmlPage),
+    ((200, {}, b"<!---->" * 5000 + b"x"), ig.NetworkTrouble),
     ((200, {}, b"\xef\xbb\xbf \n<!-- x --><HTML lang=de>"), ig.HtmlPage),
     (page(b"<html><title>Page not found</title><a href='/accounts/login/'>Log in</a></html>"), ig.HtmlPage),
     (page(b"<html>Sorry, this page isn&#39;t available. <a>Log in</a></html>"), ig.HtmlPage),
@@ -72,7 +73,7 @@ MORE_ANSWERS: list[tuple[tuple[int, dict[str, str], bytes], Any]] = [
     (page(b"<html><script>location='/challenge/'</script></html>"), ig.Blocked),
     (page(b"<html><form><input type='password'></form></html>"), ig.Blocked),
     ((301, {"Location": "https://i.instagram.com/challenge/123/abc"}, b""), ig.Blocked),
-    ((303, {}, b""), ig.UnexpectedAnswer),
+    ((303, {}, b""), ig.Trouble),
     ((404, {"Content-Type": "text/html"}, PAGE), None),
 ]
 

@@ -267,7 +267,33 @@ def test_missing_columns_are_added_at_the_end_of_the_header(
 def test_a_row_longer_than_the_header_is_not_overwritten_where_columns_are_added(tmp_path: Path) -> None:
     sheet = sheet_of(tmp_path, b"Handle\n@nirabel.voss,not to be lost\n")
     output = b"".join(sheet.render({"nirabel.voss": profile("nirabel.voss", "Art", "Carves")}))
-    assert output == b"Handle,GENRE,Details\n@nirabel.voss,not to be lost,Carves\n"
+    assert output == b"Handle,,GENRE,Details\n@nirabel.voss,not to be lost,Art,Carves\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "filled"),
+    [
+        ('Name,Handle,"Topics (a; b; c; d)"', "Osk,@osk,x", "Osk,@osk,x,Art,Carves"),
+        ("Handle;Name;City (a, b, c, d)", "@osk;Osk;x", "@osk;Osk;x;Art;Carves"),
+        ("Name;Notes, with, commas, in, them", "Osk @osk;x", "Osk @osk;x;Art;Carves"),
+        ("A\tHandle\tB, C; D, E; F", "1\t@osk\tx", "1\t@osk\tx\tArt\tCarves"),
+        ('Handle,Details,"GENRE"', "@osk,,x", "@osk,Carves,x"),
+        ("Handle", "@osk", "@osk,Art,Carves"),
+    ],
+)
+def test_the_delimiter_is_the_one_that_makes_sense_of_the_header(
+    tmp_path: Path, header: str, row: str, filled: str
+) -> None:
+    sheet = sheet_of(tmp_path, f"{header}\n{row}\n".encode())
+    assert sheet.rows[0].username == "osk"
+    output = b"".join(sheet.render({"osk": profile("osk", "Art", "Carves")})).decode()
+    assert output.splitlines()[1] == filled
+
+
+def test_a_closed_multi_line_cell_may_be_followed_by_a_space(tmp_path: Path) -> None:
+    sheet = sheet_of(tmp_path, b'GENRE,Handle,Details\n"A\nB" ,@osk,\n')
+    output = b"".join(sheet.render({"osk": profile("osk", "Art", "Carves")}))
+    assert output == b'GENRE,Handle,Details\n"A\nB" ,@osk,Carves\n'
 
 
 # What a stranger's text becomes
@@ -657,7 +683,8 @@ def test_any_bytes_come_out_as_they_went_in_or_are_refused(data: bytes) -> None:
     if output != data:
         titles = [title.strip().casefold() for title in sheet.header]
         missing = [title for title in ("GENRE", "Details") if title.casefold() not in titles]
-        added = ["".join(mark + title for title in missing).encode() for mark in ",;\t"]
+        ends = ["".join(mark + title for title in missing) for mark in ",;\t"]
+        added = [(end[0] * surplus + end).encode() for end in ends for surplus in range(60)]
         without = [output[:at] + output[at + len(new) :] for new in added for at in places(output, new)]
         assert data in without
 

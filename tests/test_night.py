@@ -348,6 +348,32 @@ def test_a_wall_of_pages_falsifies_nothing_once_it_is_five_long(world: Any, page
     assert falsified == (names[live_before : live_before + pages] if believed else [])
 
 
+@pytest.mark.parametrize("probe", ["404", "null", "page", "401", "500"])
+def test_a_known_profile_that_is_not_found_is_a_wall_too(world: Any, probe: str) -> None:
+    names = world.live(*NAMES[:8])
+    world.standin.burst.extend(["live", *["page"] * 5, probe])
+    assert world.run("--batch-pause", "60").code == 0
+    assert all_live(world, names)
+
+
+@pytest.mark.parametrize("closed", ["401", "500", "418"])
+@pytest.mark.parametrize("order", ["gone behind it", "gone before it", "gone alone with it"])
+def test_a_gone_profile_beside_one_closed_to_us_is_settled(world: Any, closed: str, order: str) -> None:
+    names = world.live(*NAMES[:6])
+    at, gone = {"gone behind it": (2, 3), "gone before it": (3, 2), "gone alone with it": (4, 5)}[order]
+    world.standin.behaviour = {names[at]: closed, names[gone]: "page"}
+    assert world.run("--batch-pause", "60").code == 1
+    assert world.cache[names[gone]]["error"] == "NOT_FOUND"
+    assert world.cache.keys() == set(names) - {names[at]}
+
+
+def test_a_gone_profile_before_a_batch_pause_is_settled(world: Any) -> None:
+    names = world.live(*NAMES[:4])
+    world.standin.behaviour = {names[1]: "page"}
+    assert world.run("-b", "2").code == 0
+    assert world.cache[names[1]]["error"] == "NOT_FOUND"
+
+
 def test_nothing_is_cached_at_a_wall_of_pages(world: Any) -> None:
     world.live(*NAMES[:40])
     world.standin.burst.append("live")
@@ -546,6 +572,11 @@ def test_force_asks_again_and_sets_the_old_cache_aside(world: Any) -> None:
     world.run("--force", "--limit", "1")
     kept = [path.read_bytes().count(b"fetched_at") for path in world.cache_dir.glob("ig_cache.json.bak*")]
     assert sorted(kept) == [1, 4, 4], "no backup is overwritten"
+
+
+def test_pauses_beyond_all_calendars_can_be_told(world: Any) -> None:
+    world.live(*NAMES[:3])
+    assert world.run("-b", "1", "--batch-pause", "999999999").code == 0
 
 
 def test_every_profile_asked_has_a_line_with_position_find_and_eta(world: Any) -> None:

@@ -188,6 +188,14 @@ def test_nohup_is_respected(tmp_path: Path, server: StandIn) -> None:
     assert not re.search(r"[\r\x1b]", folder.log.read_text())
 
 
+def test_a_closed_stderr_does_not_stop_the_run(tmp_path: Path, server: StandIn) -> None:
+    folder = Folder(tmp_path, server, NAMES[:3])
+    command = [sys.executable, str(HERE / "child.py"), server.url, "inf", *folder.flags("-b", "1")]
+    done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *command], timeout=20, check=False)
+    assert done.returncode == 0
+    assert folder.output.read_text().count("The biography") == 3
+
+
 def test_a_second_run_says_so_and_asks_nothing(tmp_path: Path, server: StandIn) -> None:
     folder = Folder(tmp_path, server, NAMES[:5])
     with folder.running("-b", "1", speed=20) as child:

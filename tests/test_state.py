@@ -152,7 +152,12 @@ def test_a_cache_that_is_no_object_is_set_aside(world: Any, text: bytes) -> None
     assert [path.read_bytes() for path in world.cache_dir.glob("*damaged*")] == [text]
 
 
-@pytest.mark.parametrize("entry", [None, 5, "x", [], {}, {"category": "x"}, {"biography": 5}, {"biography": {}}])
+ABOUT_US = [{"error": "RATE_LIMITED", "biography": None}, {"error": "TIMEOUT"}, {"error": ["x"]}]
+
+
+@pytest.mark.parametrize(
+    "entry", [None, 5, "x", [], {}, {"category": "x"}, {"biography": 5}, {"biography": {}}, *ABOUT_US]
+)
 def test_an_entry_that_says_nothing_about_its_profile_is_asked_again(world: Any, cached_entry: Any, entry: Any) -> None:
     names = world.live(*NAMES[:3])
     world.cache_dir.mkdir()
@@ -161,6 +166,41 @@ def test_an_entry_that_says_nothing_about_its_profile_is_asked_again(world: Any,
     assert world.run().code == 0
     assert world.standin.names == [names[1]]
     assert [path.read_bytes() for path in world.cache_dir.glob("*damaged*")] == [before]
+
+
+def test_an_empty_error_of_another_tool_is_none(world: Any, cached_entry: Any) -> None:
+    names = world.live(*NAMES[:1])
+    world.cache_dir.mkdir()
+    world.cache_file.write_bytes(ours({names[0]: cached_entry(names[0], error="")}))
+    assert world.run().code == 0
+    assert world.biographies() == {names[0]: f"The biography of {names[0]}"}
+    assert world.standin.log == []
+
+
+def test_an_entry_with_bytes_that_are_no_text_is_asked_again(world: Any, cached_entry: Any) -> None:
+    names = world.live(*NAMES[:2])
+    world.cache_dir.mkdir()
+    broken = ours({name: cached_entry(name) for name in names}).replace(
+        b"biography of " + names[0].encode(), b"caf\xe9"
+    )
+    world.cache_file.write_bytes(broken)
+    assert world.run().code == 0
+    assert world.standin.names == names[:1]
+    assert world.biographies() == {name: f"The biography of {name}" for name in names}
+
+
+def test_a_cache_deleted_while_running_is_written_anew(world: Any) -> None:
+    names = world.live(*NAMES[:6])
+    choose = world.standin.choose
+
+    def delete(username: str) -> Any:
+        if username == NAMES[3]:
+            world.cache_file.unlink()
+        return choose(username)
+
+    world.standin.choose = delete
+    assert world.run().code == 0
+    assert list(world.cache) == names
 
 
 def test_an_empty_object_is_a_cache(world: Any) -> None:
