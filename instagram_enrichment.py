@@ -208,8 +208,8 @@ class TokenBucket:
 
     def acquire(self) -> None:
         """Take the token when it is ripe, then let a random 2 to 4 seconds pass while the next one ripens."""
-        if (wait := self._ripe_at - self._clock()) > 0:
-            self._sleep(wait)
+        if (missing := self._ripe_at - self._clock()) > 0:
+            self._sleep(missing)
         self._ripe_at = max(self._ripe_at, self._clock()) + self._interval
         self._sleep(random.uniform(*JITTER))
 
@@ -265,7 +265,7 @@ class Patience:
     def start_pause(self) -> float:
         """Begin the pause that is due; returns its length in seconds."""
         self.due.clear()
-        seconds = min(self._next_pause, self._give_up_at - self._clock())
+        seconds = max(0.0, min(self._next_pause, self._give_up_at - self._clock()))
         self._next_pause = max(min(self._next_pause * 2, LONGEST_WAIT), self._first_pause)
         return seconds
 

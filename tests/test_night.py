@@ -172,6 +172,19 @@ def test_retry_after_of_the_last_try_holds_back_the_next_profile(world: Any) -> 
     assert all_live(world, names)
 
 
+@pytest.mark.parametrize("seconds", ["14400", "7200", "5000"])
+def test_a_block_that_asks_for_long_waits_ends_after_24_hours_too(world: Any, seconds: str) -> None:
+    world.live(*NAMES[:30])
+    world.standin.blocked_until = time.monotonic() + 60 * HOUR
+    world.standin.blocked_with = (429, {"Retry-After": seconds}, b"")
+    started = time.monotonic()
+    result = world.run()
+    assert result.code == 1
+    assert "24 hours without one answer" in result.log
+    assert all(gap >= int(seconds) for gap in gaps(world.standin))
+    assert time.monotonic() - started < 30 * HOUR
+
+
 def test_retry_after_never_waits_longer_than_four_hours(world: Any) -> None:
     world.live(*NAMES[:2])
     world.standin.burst.append((429, {"Retry-After": "9999999"}, b""))
