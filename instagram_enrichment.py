@@ -133,14 +133,10 @@ class Profile(NamedTuple):
         fetched_at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(now))
         if user is None:
             return cls.from_entry(username, {"fetched_at": fetched_at, "error": "NOT_FOUND"})
-        followers = user.get("edge_followed_by")
-        entry = {
-            **user,
-            "follower_count": followers.get("count") if isinstance(followers, dict) else None,
-            "is_business": user.get("is_business_account"),
-            "fetched_at": fetched_at,
-            "error": None,
-        }
+        entry = {**user, "fetched_at": fetched_at, "error": None}
+        entry["is_business"] = user.get("is_business_account", user.get("is_business"))
+        if isinstance(followers := user.get("edge_followed_by"), dict):
+            entry["follower_count"] = followers.get("count")
         return cls.from_entry(username, entry)
 
     @classmethod

@@ -25,6 +25,12 @@ settings.register_profile("steady", derandomize=True, database=None)
 settings.load_profile("steady")
 
 
+@pytest.fixture(autouse=True)
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in is on this machine: no proxy of the machine's owner gets in between."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> CompressedTime:
     """Time that is skipped, not slept."""
