@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import time
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from standin import StandIn, user
+from compressed import CompressedTime
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from standin import ANSWERS, StandIn, user
 
 import instagram_enrichment as ig
 
@@ -317,6 +324,56 @@ def test_25_bad_answers_in_a_row_lose_and_falsify_nothing(world: Any, kind: str,
     assert code == 0
     assert all_live(world, names)
     assert len(world.standin.log) <= 60 + 25 + 3
+
+
+TROUBLES = [*sorted(ANSWERS.keys() - {"404", "null", "page"}), "reset", "closed", "torn", "torn_page"]
+STRETCHES = st.one_of(
+    st.tuples(st.sampled_from(TROUBLES), st.integers(1, 14)),
+    st.tuples(st.just("page"), st.integers(6, 14)),
+    st.tuples(st.just("live"), st.integers(1, 9)),
+)
+
+
+@given(
+    stretches=st.lists(STRETCHES, max_size=8),
+    gone=st.dictionaries(st.integers(0, 29), st.sampled_from(["404", "null", "page"]), max_size=4),
+    batch_size=st.sampled_from([1, 7, 100]),
+    rate=st.sampled_from([5, 20, 60]),
+)
+@settings(max_examples=25, deadline=None)
+def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
+    stretches: list[tuple[str, int]], gone: dict[int, str], batch_size: int, rate: int
+) -> None:
+    names = NAMES[:30]
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        TemporaryDirectory() as folder,
+        StandIn([*names, "instagram"]) as standin,
+    ):
+        CompressedTime().install(patch)
+        patch.setattr(ig, "API_URL", standin.url)
+        patch.setenv("no_proxy", "127.0.0.1")
+        sheet, output = Path(folder, "list.csv"), Path(folder, "out.csv")
+        sheet.write_text("Handle,GENRE,Details\n" + "".join(f"{name},,\n" for name in names))
+        standin.behaviour = {names[index]: kind for index, kind in gone.items()}
+        standin.burst.extend(kind for kind, length in stretches for _ in range(length))
+        flags = ["-i", str(sheet), "-o", str(output), "--cache-dir", folder, "-r", str(rate), "-b", str(batch_size)]
+        for _ in range(60):
+            started = len(standin.log)
+            with contextlib.redirect_stderr(io.StringIO()) as log:
+                code = ig.main(flags)
+            assert "Traceback" not in log.getvalue()
+            moments = [request.time for request in standin.log[started:]]
+            assert all(sum(0 <= later - first < 60 for later in moments) <= rate + 1 for first in moments)
+            if code == 0:
+                break
+        assert code == 0
+        cache = json.loads(Path(folder, "ig_cache.json").read_text())
+        told = {name: bool(entry["error"]) for name, entry in cache.items()}
+        # "live" in a stretch is the profile itself, so a gone profile may be answered once
+        assert all(told[name] <= (index in gone) for index, name in enumerate(names))
+        expected = ["" if told[name] else f"The biography of {name}" for name in names]
+        assert [line.split(",")[2] for line in output.read_text().splitlines()[1:]] == expected
 
 
 # ---- Pages ----
