@@ -279,6 +279,7 @@ def test_a_row_longer_than_the_header_is_not_overwritten_where_columns_are_added
         ("A\tHandle\tB, C; D, E; F", "1\t@osk\tx", "1\t@osk\tx\tArt\tCarves"),
         ('Handle,Details,"GENRE"', "@osk,,x", "@osk,Carves,x"),
         ("Handle", "@osk", "@osk,Art,Carves"),
+        ("Handle;City (a, b, c, d)", "@osk", "@osk;;Art;Carves"),
     ],
 )
 def test_the_delimiter_is_the_one_that_makes_sense_of_the_header(
