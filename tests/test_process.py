@@ -153,7 +153,7 @@ def test_a_signal_at_any_moment_saves_everything_within_a_second(
     if moment == "a request":
         server.delay = 20
     if moment == "a minute's wait":
-        server.burst.append("401")
+        server.burst.extend(["live", "401"])  # an answer that no checkpoint has seen, then a wait
     with folder.running("-r", "10", *flags, speed=5 if moment == "a jitter" else 20) as child:
         folder.wait_for(line)
         if moment == "a request":
