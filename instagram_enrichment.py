@@ -91,10 +91,10 @@ GONE_PAGE = re.compile(rb"isn.{1,8}t available|page not found", re.IGNORECASE)
 
 SLOWEST_RATE = 1 / 1440  # one request a day
 LARGEST_NUMBER = 1e9  # of seconds (31 years), profiles or rows; sums beyond it are cut for the clock's sake
-STATE_FILES = ("ig_cache.json", "ig_progress.json", "ig.lock")
+CACHE_FILE, PROGRESS_FILE, LOCK_FILE = "ig_cache.json", "ig_progress.json", "ig.lock"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-EXIT_DONE, EXIT_OPEN, EXIT_UNUSABLE, EXIT_SIGNAL = 0, 1, 2, 128
+EXIT_DONE, EXIT_OPEN, EXIT_UNUSABLE, EXIT_SIGNALLED = 0, 1, 2, 128  # 128 + the signal's number, as shells do
 
 log = logging.getLogger("instagram_enrichment")
 
@@ -565,7 +565,7 @@ def lock(folder: Path) -> io.IOBase:
 
     Raises UnusableError where another run holds it, OSError where the folder can't be used.
     """
-    file = (folder / "ig.lock").open("ab")
+    file = (folder / LOCK_FILE).open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -755,7 +755,7 @@ class Enrichment:
         self.rows = sheet.rows[: args.limit]
         self.asked: set[str] = set()
         self.open: dict[str, Trouble] = {}  # username -> why it is still open, of those asked
-        self._progress = args.cache_dir / "ig_progress.json"
+        self._progress = args.cache_dir / PROGRESS_FILE
         self.position = read_progress(self._progress, len(sheet.rows))
         self._second_pass = False
         self._known = KNOWN_PROFILE
@@ -803,10 +803,11 @@ class Enrichment:
         self._second_pass = True
         if leftovers := self.unsettled():
             log.info("Second pass, through what is still open: %d", len(leftovers))
-            pages = [item for item in leftovers if isinstance(self.open.get(item[1]), HtmlPage)]
-            others = [item for item in leftovers if item not in pages]
-            self._ask_for_all(pages, later=len(others))  # first: beside a refusal, no page can be believed
-            self._ask_for_all(others, later=0)
+            pages = {username for username, trouble in self.open.items() if isinstance(trouble, HtmlPage)}
+            refused = [(index, username) for index, username in leftovers if username not in pages]
+            # The pages first: beside a refusal, none can be believed.
+            self._ask_for_all([item for item in leftovers if item[1] in pages], later=len(refused))
+            self._ask_for_all(refused, later=0)
         if self.asked:
             self.checkpoint()
         if len(self.rows) == len(self.sheet.rows):
@@ -1108,7 +1109,9 @@ def check_output(args: argparse.Namespace) -> None:
         why = "is the input itself: give another path, the input stays as it is"
     elif not output.parent.is_dir():
         why = "is in a folder that does not exist: make the folder, or give another path"
-    elif output.parent == Path(os.path.realpath(args.cache_dir)) and output.name.startswith(STATE_FILES):
+    elif output.parent == Path(os.path.realpath(args.cache_dir)) and output.name.startswith(
+        (CACHE_FILE, PROGRESS_FILE, LOCK_FILE)
+    ):
         why = "is where the program keeps its own files: give another path"
     if why:
         raise UnusableError(f"--output {printable(str(output))} {why}")
@@ -1122,11 +1125,11 @@ def enrich(args: argparse.Namespace) -> int:
         check_output(args)
         args.cache_dir.mkdir(parents=True, exist_ok=True)
         with lock(args.cache_dir):
-            cache = Cache(args.cache_dir / "ig_cache.json")
+            cache = Cache(args.cache_dir / CACHE_FILE)
             ages = [profile.age(time.time()) for profile in cache.profiles.values()]
             write_whole(args.output, sheet.render(cache.profiles))
             if args.force:
-                (args.cache_dir / "ig_progress.json").unlink(missing_ok=True)
+                (args.cache_dir / PROGRESS_FILE).unlink(missing_ok=True)
                 if cache.profiles:
                     backup = cache.start_over()
                     log.info(
@@ -1153,7 +1156,7 @@ def finish(run: Enrichment, started: float) -> int:
     except (Interrupted, StoppedError, OSError) as reason:
         code, why = EXIT_OPEN, str(reason)
         if isinstance(reason, Interrupted):
-            code, why = EXIT_SIGNAL + reason.args[0], f"Interrupted by {reason.args[0].name}"
+            code, why = EXIT_SIGNALLED + reason.args[0], f"Interrupted by {reason.args[0].name}"
         elif isinstance(reason, OSError):
             why = f"Could not save ({tell_os_error(reason)})"
         saved = save(run)
@@ -1206,7 +1209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as interrupted:
         signum: signal.Signals = interrupted.args[0]
         log.error("Interrupted by %s while nothing was asked for; nothing is lost", signum.name)
-        return EXIT_SIGNAL + signum
+        return EXIT_SIGNALLED + signum
     finally:
         log.removeHandler(handler)
         for each in SIGNALS:
