@@ -1159,8 +1159,9 @@ def finish(run: Enrichment, started: float) -> int:
             code, why = EXIT_SIGNALLED + reason.args[0], f"Interrupted by {reason.args[0].name}"
         elif isinstance(reason, OSError):
             why = f"Could not save ({tell_os_error(reason)})"
-        saved = save(run)
-        log.error("%s. Stopped after %d of %d rows, %s; to go on, %s", why, run.position, len(run.rows), saved, again)
+        saved, rows = save(run), len(run.rows)
+        done = next((index for index, _ in run.unsettled(run.position)), rows)
+        log.error("%s. Stopped after %d of %d rows, %s; to go on, %s", why, done, rows, saved, again)
     tell_result(run, from_cache, time.monotonic() - started)
     if code == EXIT_DONE and run.unsettled():
         log.error("Some profiles are still open: %s", again)

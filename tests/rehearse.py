@@ -68,10 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     with Night(known["users"]) as standin:
         standin.behaviour.update(known["behaviour"])
         instagram_enrichment.API_URL = standin.url
-        say(f"Act 1: a night, {speed:g} times as fast: python instagram_enrichment.py {shlex.join(flags)}")
+        say(f"Act 1: a night, {speed:g} times as fast: instagram_enrichment.py {shlex.join(flags)}")
         code = instagram_enrichment.main(flags)
         if code in (1, 130, 143) and not args.force:
-            say("To go on from there:", shlex.join(["python", os.path.relpath(__file__), *flags]))
+            say(
+                "To go on from there:", shlex.join([os.path.relpath(sys.executable), os.path.relpath(__file__), *flags])
+            )
         if code or args.force:
             return code
         asked = len(standin.log)
