@@ -298,6 +298,15 @@ def test_where_the_first_profile_cannot_be_reached_the_run_ends_at_once(world: A
     assert not world.progress_file.exists()
 
 
+def test_a_run_that_stops_says_how_many_rows_are_done_whoever_did_them(world: Any, cached_entry: Any) -> None:
+    names = world.live(*NAMES[:10])
+    world.cache_dir.mkdir()
+    world.cache_file.write_text(json.dumps({name: cached_entry(name) for name in names[:6]}))
+    world.standin.server_close()
+    world.standin.shutdown()
+    assert "Stopped after 6 of 10 rows" in world.run().log
+
+
 def test_a_server_that_answers_with_errors_from_the_first_request_on_is_waited_for(world: Any) -> None:
     names = world.live(*NAMES[:12])
     world.standin.burst.extend(["500"] * 25)
