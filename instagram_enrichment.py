@@ -73,8 +73,20 @@ EXPORT_AGAIN = 'export the list as CSV (in Excel "CSV UTF-8", in Google Sheets "
 
 USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
 PROFILE_URL = re.compile(r"(?:https?://)?(?:[\w-]+\.)*instagram\.com/+@?([\w.]+)/*(?:[?#].*)?", re.IGNORECASE)
-NOT_PROFILES = {"p", "reel", "reels", "tv", "stories", "explore", "accounts", "direct", "about", "instagram.com"}
-MENTION = re.compile(r"""(?:^|(?<=[\s(\[{<"'“‘,;:|]))@([^\s,;:!?()\[\]{}<>"'“”‘’|]+)""")
+NOT_PROFILES = {
+    "p",
+    "reel",
+    "reels",
+    "tv",
+    "stories",
+    "explore",
+    "accounts",
+    "direct",
+    "about",
+    "instagram.com",
+    "www.instagram.com",
+}
+MENTION = re.compile(r"(?<![\w.@/])@([\w.]+)(?![\w.@\u0300-\u036f-]|/@)")  # not in an e-mail, nor in another site's URL
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\u2066\u2068\u2069\ufeff"  # marks that copying leaves
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
@@ -225,8 +237,9 @@ def seconds_per_request(per_minute: float) -> float:
 class Patience:
     """Counts refusals in a row, and says when to pause, for how long, and when to give up.
 
-    A refusal is a rate limit, a block, an HTML page, or a whole profile left open by network trouble. Five make a
-    pause `due`, and then so does each one more, every pause twice as long. One real answer resets all of it.
+    A refusal is a rate limit, a block, or a whole profile left open by network trouble; five HTML pages in a row are
+    five at once. Five make a pause `due`, and then so does each one more, every pause twice as long. One real answer
+    resets all of it.
     """
 
     def __init__(self, first_pause: float, clock: Callable[[], float]) -> None:
@@ -242,17 +255,16 @@ class Patience:
         self._next_pause = self._first_pause
         self._give_up_at = math.inf
 
-    def strike(self) -> None:
-        """Count one refusal."""
-        self._strikes += 1
+    def strike(self, at_least: int = 1) -> None:
+        """Count one refusal, or as many as it takes to make `at_least` in a row."""
+        self._strikes = max(self._strikes + 1, at_least)
         self._give_up_at = min(self._give_up_at, self._clock() + GIVE_UP_AFTER)
-        if self._strikes >= STRIKES:
+        if self.is_alarmed():
             self.due.set()
 
-    def confirm_wall(self) -> None:
-        """Count a refusal that needs no four others to be believed."""
-        self._strikes = max(self._strikes, STRIKES)
-        self.strike()
+    def is_alarmed(self) -> bool:
+        """Whether there were five refusals in a row, so that one more is enough."""
+        return self._strikes >= STRIKES
 
     def is_wall(self) -> bool:
         """Whether refusals go on after a pause, or a wall was confirmed."""
@@ -440,9 +452,10 @@ def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
+    except BaseException as error:
         part.unlink(missing_ok=True)
-        error.filename = str(path)
+        if isinstance(error, OSError):
+            error.filename = str(path)
         raise
 
 
@@ -661,20 +674,23 @@ class Sheet:
         if not any(self.header):
             self._refuse("is empty: its first row has to name the columns")
         mark, rest = self._delimiter, f"[^{self._delimiter}\\r\\n]"
-        cell = rf'(?:{QUOTED} *|{QUOTED_LINE}{rest}+|(?!"){rest}*)'
+        junk = f" *[^ {mark}\\r\\n]{rest}*"  # begins where spaces end, so that no text can be split in two ways
+        cell = rf'(?:{QUOTED} *|{QUOTED_LINE}{junk}|(?!"){rest}*)'
         self._row = re.compile(rf"{cell}(?:{mark}{cell})*")
         self._cells = re.compile(rf"(?:^|{mark})({cell})(?={mark}|$)")
         self._raw_header = "".join(self._lines[: reader.line_num])
         self._check_quotes(1, self._raw_header)
         del self._lines[: reader.line_num]
 
-    def _fitness(self, delimiter: str, wanted: str | None) -> tuple[int, int, int]:
-        """How well a delimiter fits: columns recognised, of the first rows those as wide as the header, and width."""
+    def _fitness(self, delimiter: str, wanted: str | None) -> tuple[int, int, int, bool]:
+        """How well a delimiter fits: columns recognised, first rows as wide as the header, width, and rarity."""
         rows = itertools.islice(filter(None, csv.reader(self._lines, delimiter=delimiter)), 50)
         header, *others = [*rows] or [[]]
         known = {*HANDLE_HEADERS, *map(header_key, COLUMNS), header_key(wanted or "")} - {""}
         recognised = sum(header_key(name) in known for name in header)
-        return recognised, sum(len(row) == len(header) > 1 for row in others), len(header)
+        is_wide = len(header) > 1  # a comma is found in texts and numbers more often than the other two
+        agreeing = sum(len(row) == len(header) for row in others) if is_wide else 0
+        return recognised, agreeing, len(header), is_wide and delimiter != ","
 
     def _find_handle_column(self, wanted: str | None) -> int:
         keys = [header_key(name) for name in self.header]
@@ -806,6 +822,8 @@ class Enrichment:
             pages = {username for username, trouble in self.open.items() if isinstance(trouble, HtmlPage)}
             refused = [(index, username) for index, username in leftovers if username not in pages]
             # The pages first: beside a refusal, none can be believed.
+            if pages and not self._calm and not self._patience.is_wall():
+                self._probe()
             self._ask_for_all([item for item in leftovers if item[1] in pages], later=len(refused))
             self._ask_for_all(refused, later=0)
         if self.asked:
@@ -882,12 +900,14 @@ class Enrichment:
         if not self._instagram.reached:
             raise StoppedError(f"Instagram can't be reached ({trouble}): check the connection and the proxy settings")
         self.open[username] = trouble
-        if isinstance(trouble, HtmlPage | NetworkTrouble):
-            self._patience.strike()
         if isinstance(trouble, HtmlPage):
             self._pages.append(username)
+            if len(self._pages) >= STRIKES or self._patience.is_alarmed():
+                self._patience.strike(at_least=STRIKES)
         else:
             self._doubt_pages()
+        if isinstance(trouble, NetworkTrouble):
+            self._patience.strike()
         return f"left open: {trouble}"
 
     def _remember(self, profile: Profile) -> None:
@@ -925,7 +945,7 @@ class Enrichment:
         except Trouble as trouble:
             log.info("@%s: %s; so it is a wall", self._known, trouble)
             self._doubt_pages()
-            self._patience.confirm_wall()
+            self._patience.strike(at_least=STRIKES + 1)
             return False
         self._real_answer()
         return True

@@ -280,6 +280,8 @@ def test_a_row_longer_than_the_header_is_not_overwritten_where_columns_are_added
         ('Handle,Details,"GENRE"', "@osk,,x", "@osk,Carves,x"),
         ("Handle", "@osk", "@osk,Art,Carves"),
         ("Handle;City (a, b, c, d)", "@osk", "@osk;;Art;Carves"),
+        ("Name;Followers, Mio", "Osk @osk;1,5", "Osk @osk;1,5;Art;Carves"),
+        ('"Name";"Followers, Mio"', '"Osk @osk";"1,5"', '"Osk @osk";"1,5";Art;Carves'),
     ],
 )
 def test_the_delimiter_is_the_one_that_makes_sense_of_the_header(
@@ -289,6 +291,11 @@ def test_the_delimiter_is_the_one_that_makes_sense_of_the_header(
     assert sheet.rows[0].username == "osk"
     output = b"".join(sheet.render({"osk": profile("osk", "Art", "Carves")})).decode()
     assert output.splitlines()[1] == filled
+
+
+def test_a_row_of_many_quoted_cells_that_is_not_closed_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UnusableError, match="opens a quote"):
+        sheet_of(tmp_path, b"Handle,GENRE,Details\n@a,," + b',"a"   ' * 50_000 + b',"zz')
 
 
 def test_a_closed_multi_line_cell_may_be_followed_by_a_space(tmp_path: Path) -> None:

@@ -446,6 +446,24 @@ def test_a_gone_profile_beside_one_closed_to_us_is_settled(world: Any, closed: s
     assert world.cache.keys() == set(names) - {names[at]}
 
 
+@pytest.mark.parametrize("trouble", ["401", "500", "418"])
+@pytest.mark.parametrize("shape", ["gt", "glt", "ggt", "gtg", "tgg", "tgt", "gltg", "lgtl"])
+def test_a_gone_profile_is_settled_whatever_stands_beside_it(world: Any, trouble: str, shape: str) -> None:
+    names = world.live(*NAMES[: len(shape)])
+    kinds = dict(zip(names, shape, strict=True))
+    world.standin.behaviour = {name: {"g": "page", "t": trouble, "l": "live"}[kinds[name]] for name in names}
+    assert world.run("--batch-pause", "60").code == 1
+    assert world.cache.keys() == {name for name in names if kinds[name] != "t"}
+    assert all(bool(world.cache[name]["error"]) == (kinds[name] == "g") for name in world.cache)
+
+
+def test_a_gone_profile_beside_one_closed_to_us_is_no_reason_for_a_pause(world: Any) -> None:
+    names = world.live(*NAMES[:6])
+    world.standin.behaviour = {names[2]: "401", names[3]: "page"}
+    assert world.run().code == 1
+    assert max(gaps(world.standin)) < 5 * MINUTE
+
+
 def test_a_gone_profile_before_a_batch_pause_is_settled(world: Any) -> None:
     names = world.live(*NAMES[:4])
     world.standin.behaviour = {names[1]: "page"}
