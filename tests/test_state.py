@@ -279,3 +279,14 @@ def test_an_output_that_is_a_link_is_written_where_it_points(world: Any) -> None
     assert world.run().code == 0
     assert world.output.is_symlink()
     assert "The biography" in real.read_text()
+
+
+def test_a_write_that_a_signal_breaks_off_leaves_nothing_behind(tmp_path: Any) -> None:
+    def pieces() -> Any:
+        yield b"half"
+        raise ig.Interrupted
+
+    (tmp_path / "out.csv").write_bytes(b"whole")
+    with pytest.raises(ig.Interrupted):
+        ig.write_whole(tmp_path / "out.csv", pieces())
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]
