@@ -73,18 +73,9 @@ EXPORT_AGAIN = 'export the list as CSV (in Excel "CSV UTF-8", in Google Sheets "
 
 USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
 PROFILE_URL = re.compile(r"(?:https?://)?(?:[\w-]+\.)*instagram\.com/+@?([\w.]+)/*(?:[?#].*)?", re.IGNORECASE)
-NOT_PROFILES = {
-    "p",
-    "reel",
-    "reels",
-    "tv",
-    "stories",
-    "explore",
-    "accounts",
-    "direct",
-    "about",
-    "instagram.com",
-    "www.instagram.com",
+NOT_PROFILES = {  # what Instagram keeps for itself, and its own address
+    *("p", "reel", "reels", "tv", "stories", "explore", "accounts", "direct", "about"),
+    *("instagram.com", "www.instagram.com"),
 }
 MENTION = re.compile(r"(?<![\w.@/])@([\w.]+)(?![\w.@\u0300-\u036f-]|/@)")  # not in an e-mail, nor in another site's URL
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\u2066\u2068\u2069\ufeff"  # marks that copying leaves
@@ -769,6 +760,7 @@ class Enrichment:
     def __init__(self, sheet: Sheet, cache: Cache, args: argparse.Namespace, ages: Sequence[float]) -> None:
         self.sheet, self.cache, self.args = sheet, cache, args
         self.rows = sheet.rows[: args.limit]
+        self.usernames = {row.username for row in self.rows if row.username}
         self.asked: set[str] = set()
         self.open: dict[str, Trouble] = {}  # username -> why it is still open, of those asked
         self._progress = args.cache_dir / PROGRESS_FILE
@@ -1020,12 +1012,12 @@ def tell_plan(run: Enrichment) -> None:
             unusable.setdefault(printable(row.handle_cell), []).append(str(row.number))
     for cell, numbers in unusable.items():
         log.info("No usable handle: '%s' in row %s", cell, ", ".join(numbers))
-    profiles = {row.username for row in run.rows if row.username}
-    cached, to_ask = len(profiles & run.cache.profiles.keys()), len(run.unsettled())
+    profiles, to_ask = len(run.usernames), len(run.unsettled())
+    cached = len(run.usernames & run.cache.profiles.keys())
     log.info(
         "Plan: %d rows; %d profiles in column '%s': %d already cached, %d complete, %d to be asked; without a handle: %d",
-        *(len(run.rows), len(profiles), printable(run.sheet.handle_header), cached),
-        *(len(profiles) - cached - to_ask, to_ask, sum(map(len, unusable.values()))),
+        *(len(run.rows), profiles, printable(run.sheet.handle_header), cached),
+        *(profiles - cached - to_ask, to_ask, sum(map(len, unusable.values()))),
     )
     if to_ask:
         args, seconds = run.args, run.eta(to_ask)
@@ -1047,11 +1039,10 @@ def tell_result(run: Enrichment, from_cache: int, seconds: float) -> None:
         before, after = coverage(filled, len(rows)), coverage(filled + gained[title], len(rows))
         table.append(f"{title:<9} {before:<15} {after:<15} {gained[title]:>+6}")
     log.info("Coverage:\n  %s", "\n  ".join(table))
-    profiles = {row.username for row in run.rows if row.username}
     unsettled = [username for _, username in run.unsettled()]
     log.info(
         "%d asked, %d from cache, %d not found, %d without handle, %d still open; took %s",
-        *(len(run.asked), from_cache, sum(cached[name].error is not None for name in profiles & cached.keys())),
+        *(len(run.asked), from_cache, sum(cached[name].error is not None for name in run.usernames & cached.keys())),
         *(sum(row.username is None for row in run.rows), len(unsettled), duration(seconds)),
     )
     for username in unsettled:
@@ -1168,7 +1159,7 @@ def enrich(args: argparse.Namespace) -> int:
 def finish(run: Enrichment, started: float) -> int:
     """Run to the end, or as far as it goes; save and tell what there is. Returns the exit code."""
     again = "run the same command again" + (", but WITHOUT --force" if run.args.force else "")
-    from_cache = len({row.username for row in run.rows} & run.cache.profiles.keys())
+    from_cache = len(run.usernames & run.cache.profiles.keys())
     code = EXIT_DONE
     tell_plan(run)
     try:

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from compressed import CompressedTime
-from standin import StandIn
+from standin import StandIn, user
 
 import instagram_enrichment
 
@@ -63,8 +63,6 @@ class World:
 
     def live(self, *names: str) -> list[str]:
         """Make profiles that the stand-in knows, and a list of just them."""
-        from standin import user
-
         self.standin.users.update({name: user(name) for name in names})
         self.write(names)
         return list(names)

@@ -47,17 +47,21 @@ class FakeTime:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
+    def send(self, bucket: ig.TokenBucket, requests: int, busy: float = 0.0) -> list[float]:
+        """Send so many requests, each keeping us busy for some seconds; returns when they were sent."""
+        sent = []
+        for _ in range(requests):
+            bucket.acquire()
+            sent.append(self.now)
+            self.now += busy
+        return sent
+
 
 @pytest.mark.parametrize("rate", [0.5, 3, 5, 7.5, 10, 12, 15, 20, 25, 30, 45, 60, 600])
 @pytest.mark.parametrize("busy", [0.0, 0.5, 5.0])
 def test_no_minute_holds_more_than_the_limit_and_one(rate: float, busy: float) -> None:
     fake = FakeTime()
-    bucket = ig.TokenBucket(rate, fake.clock, fake.sleep)
-    sent = []
-    for _ in range(300):
-        bucket.acquire()
-        sent.append(fake.now)
-        fake.now += busy
+    sent = fake.send(ig.TokenBucket(rate, fake.clock, fake.sleep), 300, busy)
     for start in sent:
         assert sum(start <= moment <= start + 60 for moment in sent) <= rate + 1
 
@@ -65,11 +69,7 @@ def test_no_minute_holds_more_than_the_limit_and_one(rate: float, busy: float) -
 @pytest.mark.parametrize("rate", [0.5, 3, 5, 10, 15])
 def test_the_average_is_the_limit_itself_and_the_gaps_differ(rate: float) -> None:
     fake = FakeTime()
-    bucket = ig.TokenBucket(rate, fake.clock, fake.sleep)
-    sent = []
-    for _ in range(400):
-        bucket.acquire()
-        sent.append(fake.now)
+    sent = fake.send(ig.TokenBucket(rate, fake.clock, fake.sleep), 400)
     assert (len(sent) - 1) / (sent[-1] - sent[0]) * 60 == pytest.approx(rate, rel=0.01)
     assert len({round(later - earlier, 6) for earlier, later in pairwise(sent)}) > 350
 
@@ -78,19 +78,14 @@ def test_a_token_that_was_not_taken_in_time_is_no_credit_for_later() -> None:
     fake = FakeTime()
     bucket = ig.TokenBucket(10, fake.clock, fake.sleep)
     fake.now = 10_000
-    sent = []
-    for _ in range(3):
-        bucket.acquire()
-        sent.append(fake.now)
+    sent = fake.send(bucket, 3)
     assert sent[2] - sent[0] >= 12 - 2
 
 
 @pytest.mark.parametrize("rate", [5, 10, 15, 18, 20, 25, 60])
 def test_the_expected_gap_is_the_gap_that_comes(rate: float) -> None:
     fake = FakeTime()
-    bucket = ig.TokenBucket(rate, fake.clock, fake.sleep)
-    for _ in range(5000):
-        bucket.acquire()
+    fake.send(ig.TokenBucket(rate, fake.clock, fake.sleep), 5000)
     assert fake.now / 5000 == pytest.approx(ig.seconds_per_request(rate), rel=0.02)
 
 
