@@ -1,9 +1,9 @@
 """Fill the GENRE and Details columns of a CSV of Instagram profiles, slowly and without losing any.
 
-A profile travels through this module from top to bottom: its handle is read from a row, Instagram is asked at a
-polite pace, the answer is understood, remembered on disk, and put into the row's empty cells. Only an answer about
-the profile is ever remembered; an answer about us (a rate limit, a login wall) or about the network leaves the
-profile open, and whatever is open is asked once more before the run ends.
+A profile travels through this module from top to bottom: its handle is read from a row, a source is asked at a polite
+pace, the answer is understood, remembered on disk, and put into the row's empty cells. Only an answer about the profile
+is ever remembered. Whether an answer is about the profile or about us is told by asking for a profile that is known to
+exist, its witness; what is left open where nobody is answered is asked once more before the run ends.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ import json
 import logging
 import math
 import os
+import queue
 import random
 import re
 import signal
+import stat
 import sys
 import threading
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -38,66 +41,11 @@ from typing import Any, NamedTuple, NoReturn
 import requests
 import tenacity
 
-# The address and the app id are those of Instagram's own web client, as a browser's network tab shows them.
-API_URL = "https://www.instagram.com/api/v1/users/web_profile_info/"
-BROWSER = (
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0 Safari/537.36"
-)
-HEADERS = {
-    "x-ig-app-id": "936619743392459",
-    "User-Agent": BROWSER,
-    "Accept": "*/*",
-    "Accept-Language": "en-US,en;q=0.9",
-}
-SOCKET_TIMEOUT, ANSWER_TIMEOUT = 30.0, 60.0  # seconds of silence; seconds for one answer in all
-ANSWER_BYTES = 10 * 1024 * 1024
-POLL_SECONDS = 0.25  # how often a waiting request looks at the clock
-
-JITTER = (2.0, 4.0)  # seconds between taking a token and sending the request
-MAX_RETRIES = 3
-BLOCK_WAIT = 60.0  # seconds before a retry where Instagram refuses
-BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds before a retry after anything else
-LONGEST_WAIT = 4 * 3600.0  # seconds: the cap of Retry-After and of the doubling pauses
-STRIKES = 5  # refusals in a row before a pause
-GIVE_UP_AFTER = 24 * 3600.0  # seconds of refusals without one real answer
-KNOWN_PROFILE = "instagram"
-
 COLUMNS = {"GENRE": "category_name", "Details": "biography"}  # column of the sheet -> field of a profile
-CELL_CHARACTERS = 500
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV Injection"
-HANDLE_HEADERS = (  # as `header_key` makes them; the first that a sheet has is the one
-    *("instagramhandle", "handle", "username", "instagramusername", "instagram", "instagramurl", "account"),
-    *("instagramaccount", "profile", "instagramprofile", "profileurl", "ighandle", "igusername", "ig", "user"),
-)
-EXPORT_AGAIN = 'export the list as CSV (in Excel "CSV UTF-8", in Google Sheets "Comma-separated values")'
-
-USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
-PROFILE_URL = re.compile(r"(?:https?://)?(?:[\w-]+\.)*instagram\.com/+@?([\w.]+)/*(?:[?#].*)?", re.IGNORECASE)
-NOT_PROFILES = {  # what Instagram keeps for itself, and its own address
-    *("p", "reel", "reels", "tv", "stories", "explore", "accounts", "direct", "about"),
-    *("instagram.com", "www.instagram.com"),
-}
-MENTION = re.compile(r"(?<![\w.@/])@([\w.]+)(?![\w.@\u0300-\u036f-]|/@)")  # not in an e-mail, nor in another site's URL
-INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\u2066\u2068\u2069\ufeff"  # marks that copying leaves
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
-QUOTED_LINE = r'"[^"\r\n]*(?:""[^"\r\n]*)*"(?!")'  # which csv.reader lets other text follow
-NOT_UTF8 = re.compile("[\udc80-\udcff]")  # as "surrogateescape" decodes it
-NEEDS_QUOTES = re.compile(r'[",;\t]')
-CACHE_KEY = re.compile(r'"([A-Za-z0-9._]{1,30})"\s*:\s*(?=\{)')
-
-REFUSAL = re.compile(rb"checkpoint|challenge|feedback|login|please wait", re.IGNORECASE)
-WALL_URL = re.compile(r"\b(?:login|challenge|checkpoint)\b", re.IGNORECASE)
-HTML = re.compile(rb"<html|<!doctype html", re.IGNORECASE)
-LOGIN_PAGE = re.compile(rb"\blog[\s_-]?in|\bsign[\s_-]?in\b|password|challenge|checkpoint", re.IGNORECASE)
-GONE_PAGE = re.compile(rb"isn.{1,8}t available|page not found", re.IGNORECASE)
-
-SLOWEST_RATE = 1 / 1440  # one request a day
+NOT_FOUND = "NOT_FOUND"
+ERRORS = {NOT_FOUND: "not found"}  # the `error` of a cached profile that has no data -> what that is, in words
 LARGEST_NUMBER = 1e9  # of seconds (31 years), profiles or rows; sums beyond it are cut for the clock's sake
-CACHE_FILE, PROGRESS_FILE, LOCK_FILE = "ig_cache.json", "ig_progress.json", "ig.lock"
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-EXIT_DONE, EXIT_OPEN, EXIT_UNUSABLE, EXIT_SIGNALLED = 0, 1, 2, 128  # 128 + the signal's number, as shells do
+LONGEST_WAIT = 4 * 3600.0  # seconds: the cap of a wait that Instagram asks for, and of the doubling pauses
 
 log = logging.getLogger("instagram_enrichment")
 
@@ -118,7 +66,7 @@ class Interrupted(BaseException):
 
 
 class Profile(NamedTuple):
-    """What Instagram said about one profile; the fields are the keys of a cache entry, in order."""
+    """An answer about one profile; the fields are the keys of a cache entry, in order."""
 
     username: str
     full_name: str | None
@@ -131,16 +79,9 @@ class Profile(NamedTuple):
     error: str | None
 
     @classmethod
-    def from_user(cls, username: str, user: Mapping[str, Any] | None, now: float) -> Profile:
-        """Make a profile of Instagram's `data.user`, or one that is not found of None; `now` is in epoch seconds."""
-        fetched_at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(now))
-        if user is None:
-            return cls.from_entry(username, {"fetched_at": fetched_at, "error": "NOT_FOUND"})
-        entry = {**user, "fetched_at": fetched_at, "error": None}
-        entry["is_business"] = user.get("is_business_account", user.get("is_business"))
-        if isinstance(followers := user.get("edge_followed_by"), dict):
-            entry["follower_count"] = followers.get("count")
-        return cls.from_entry(username, entry)
+    def answered(cls, username: str, fields: Mapping[str, Any]) -> Profile:
+        """Make a profile of what was answered about it just now; of `{"error": …}` where it is missing."""
+        return cls.from_entry(username, {"error": None, **fields, "fetched_at": timestamp(time.time())})
 
     @classmethod
     def from_entry(cls, username: str, entry: Mapping[str, Any]) -> Profile:
@@ -151,19 +92,35 @@ class Profile(NamedTuple):
             values[name] = value if type(value) is kind else None
         return cls(**{**values, "error": values["error"] or None})
 
-    def age(self, now: float) -> float:
-        """Seconds between `fetched_at` and `now`; infinite where that can't be told."""
-        try:
-            return now - calendar.timegm(datetime.fromisoformat(self.fetched_at or "").utctimetuple())
-        except (ValueError, OverflowError):
-            return math.inf
-
 
 FIELD_TYPES = {
     **dict.fromkeys(("full_name", "biography", "category_name", "fetched_at", "error"), str),
     **dict.fromkeys(("is_business", "is_verified"), bool),
     "follower_count": int,
 }
+
+
+def timestamp(moment: float) -> str:
+    """Write a moment, in epoch seconds, as the state files have it: `2026-01-22T10:30:00+00:00`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(moment))
+
+
+def parse_timestamp(text: object) -> float:
+    """Read what `timestamp` wrote; negative infinity where that can't be done."""
+    try:
+        return calendar.timegm(datetime.fromisoformat(str(text).replace("Z", "+00:00")).utctimetuple())
+    except (ValueError, OverflowError):
+        return -math.inf
+
+
+USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
+PROFILE_URL = re.compile(r"(?:https?://)?(?:[\w-]+\.)*instagram\.com/+@?([\w.]+)/*(?:[?#].*)?", re.IGNORECASE)
+NOT_PROFILES = {  # what Instagram keeps for itself, and its own address
+    *("p", "reel", "reels", "tv", "stories", "explore", "accounts", "direct", "about"),
+    *("instagram.com", "www.instagram.com"),
+}
+MENTION = re.compile(r"(?<![\w.@/])@([\w.]+)(?![\w.@\u0300-\u036f-]|/@)")  # not in an e-mail, nor in another site's URL
+INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\u2066\u2068\u2069\ufeff"  # marks that copying leaves
 
 
 def parse_handle(cell: str) -> str | None:
@@ -180,6 +137,11 @@ def parse_handle(cell: str) -> str | None:
     return name if USERNAME.fullmatch(name) and name not in NOT_PROFILES else None
 
 
+CELL_CHARACTERS = 500
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV Injection"
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
 def clean(text: str) -> str:
     """Make a stranger's text fit for one cell: one line, at most 500 characters, never a formula."""
     if not text.isprintable():
@@ -191,30 +153,80 @@ def clean(text: str) -> str:
 
 # ---- How fast we may ask ----
 
+JITTER = (2.0, 4.0)  # seconds between taking a token and sending the request
+LOOK_AGAIN = 5.0  # seconds: how often a wait looks at the clocks
 
-class TokenBucket:
-    """A token bucket with room for one token, so that its state is the moment when that token is ripe.
 
-    `clock` gives seconds that never go back, `sleep` takes seconds; the first token is ripe in `full_in` seconds.
+class Moment(NamedTuple):
+    """A moment on two clocks, which has come when one of them says so.
+
+    While the machine sleeps the monotonic clock stands still; where somebody sets it back, the wall clock is wrong.
     """
 
-    def __init__(
-        self, per_minute: float, clock: Callable[[], float], sleep: Callable[[float], None], full_in: float = 0.0
-    ) -> None:
-        self._interval = 60 / per_minute
-        self._clock, self._sleep = clock, sleep
-        self._ripe_at = clock() + max(full_in, 0.0)
+    wall: float
+    monotonic: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Moment:
+        """The moment in so many seconds from now."""
+        return cls(time.time() + seconds, time.monotonic() + seconds)
+
+    def left(self) -> float:
+        """The seconds until then; negative once it has passed."""
+        return min(self.wall - time.time(), self.monotonic - time.monotonic())
+
+
+def wait_until(moment: Moment) -> None:
+    """Sleep until then; on a terminal, count the seconds down in place."""
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    try:
+        while (left := moment.left()) > 0:
+            if is_terminal:
+                show(f"\r\033[K… {timedelta(seconds=math.ceil(left))} left")
+            time.sleep(min(left, 1.0 if is_terminal else LOOK_AGAIN))
+    finally:
+        if is_terminal:
+            show("\r\033[K")
+
+
+@dataclass
+class RateLimiter:
+    """A token bucket with room for one token, so that its state is the moment when that token is ripe.
+
+    It is the one place of every wait before a request: whoever is told to leave Instagram alone says it here.
+    """
+
+    per_minute: float
+    last_request: float  # of an earlier run, in epoch seconds
+    not_before: float  # when an earlier run would have asked again, in epoch seconds
+    on_request: Callable[[], None]  # called when a request is sent
+    on_hold: Callable[[float], None]  # called with the epoch seconds until which nothing will be sent
+
+    def __post_init__(self) -> None:
+        self._ripe = Moment.after(60 / self.per_minute - max(time.time() - self.last_request, 0.0))
+        self._free = Moment.after(self.not_before - time.time())
 
     def acquire(self) -> None:
         """Take the token when it is ripe, then let a random 2 to 4 seconds pass while the next one ripens."""
-        if (missing := self._ripe_at - self._clock()) > 0:
-            self._sleep(missing)
-        self._ripe_at = max(self._ripe_at, self._clock()) + self._interval
-        self._sleep(random.uniform(*JITTER))
+        self.rest()
+        wait_until(self._ripe)
+        self._ripe = Moment.after(60 / self.per_minute)
+        wait_until(Moment.after(random.uniform(*JITTER)))
+        self.on_request()
 
     def hold(self, seconds: float) -> None:
-        """Let the next token be ripe in so many seconds at the earliest."""
-        self._ripe_at = max(self._ripe_at, self._clock() + seconds)
+        """Let nothing at all be sent for so many seconds from now."""
+        if seconds > self.held():
+            self._free = Moment.after(seconds)
+            self.on_hold(self._free.wall)
+
+    def held(self) -> float:
+        """The seconds for which nothing may be sent yet."""
+        return max(self._free.left(), 0.0)
+
+    def rest(self) -> None:
+        """Wait until requests may be sent again."""
+        wait_until(self._free)
 
 
 def seconds_per_request(per_minute: float) -> float:
@@ -225,122 +237,163 @@ def seconds_per_request(per_minute: float) -> float:
     return max(mean, 60 / per_minute)
 
 
-class Patience:
-    """Counts refusals in a row, and says when to pause, for how long, and when to give up.
+# ---- What an answer means ----
 
-    A refusal is a rate limit, a block, or a whole profile left open by network trouble; five HTML pages in a row are
-    five at once. Five make a pause `due`, and then so does each one more, every pause twice as long. One real answer
-    resets all of it.
+
+class Unanswered(Exception):
+    """There was no data about the profile; the message says what came instead.
+
+    By itself an answer that nobody foresaw, which is no better on a second try; mostly one of its three kinds.
     """
 
-    def __init__(self, first_pause: float, clock: Callable[[], float]) -> None:
-        self._first_pause = max(first_pause, BLOCK_WAIT)
-        self._clock = clock
-        self.due = threading.Event()  # an event, because tenacity can stop at one
-        self.real_answer()
 
-    def real_answer(self) -> None:
-        """Instagram said something about a profile: all is well."""
-        self.due.clear()
-        self._strikes = 0
-        self._next_pause = self._first_pause
-        self._give_up_at = math.inf
+class Missing(Unanswered):
+    """The source says that it has no such profile; `error` is what the cache calls that."""
 
-    def strike(self, at_least: int = 1) -> None:
-        """Count one refusal, or as many as it takes to make `at_least` in a row."""
-        self._strikes = max(self._strikes + 1, at_least)
-        self._give_up_at = min(self._give_up_at, self._clock() + GIVE_UP_AFTER)
-        if self.is_alarmed():
-            self.due.set()
-
-    def is_alarmed(self) -> bool:
-        """Whether there were five refusals in a row, so that one more is enough."""
-        return self._strikes >= STRIKES
-
-    def is_wall(self) -> bool:
-        """Whether refusals go on after a pause, or a wall was confirmed."""
-        return self._strikes > STRIKES
-
-    def start_pause(self) -> float:
-        """Begin the pause that is due; returns its length in seconds."""
-        self.due.clear()
-        seconds = max(0.0, min(self._next_pause, self._give_up_at - self._clock()))
-        self._next_pause = max(min(self._next_pause * 2, LONGEST_WAIT), self._first_pause)
-        return seconds
-
-    def is_exhausted(self) -> bool:
-        """Whether 24 hours have passed since the first of the refusals (to the second)."""
-        return self._clock() > self._give_up_at - 1
+    def __init__(self, error: str, message: str) -> None:
+        super().__init__(message)
+        self.error = error
 
 
-# ---- Asking, and understanding the answer ----
-
-
-class Trouble(Exception):
-    """No answer about the profile; `retry_after` is the wait that Instagram asked for, in seconds.
-
-    By itself an answer that nobody foresaw; mostly one of its three kinds.
-    """
-
-    retry_after = 0.0
-
-
-class Blocked(Trouble):
+class Refusal(Unanswered):
     """An answer about us: a rate limit, a login wall, a challenge."""
 
 
-class NetworkTrouble(Trouble):
+class NetworkTrouble(Unanswered):
     """An answer about the network or the server, or none at all."""
 
 
-class HtmlPage(Trouble):
-    """A page where data should be: a profile that is gone, or a wall. One alone can't tell."""
+class Response(NamedTuple):
+    """What came back for one request."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
-def understand(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any] | None:
-    """Say what a response means.
+@dataclass(frozen=True)
+class Source:
+    """Where profiles are asked for: how to ask, and what an answer means.
 
-    Returns Instagram's `data.user` object, or None where there is no such profile. Raises the `Trouble` that fits
-    where the answer is not about the profile.
+    `understand(username, response)` returns the fields of a profile, or raises the `Unanswered` that fits, or
+    StoppedError where no further request makes sense. `headers` may hold a secret, and are never printed.
     """
+
+    name: str
+    request: Callable[[str], tuple[str, dict[str, str]]]  # username -> URL and query
+    headers: Mapping[str, str] = field(repr=False)
+    understand: Callable[[str, Response], dict[str, Any]]
+    fields: frozenset[str]  # those of a profile that its answers can fill
+    errors: frozenset[str]  # those with which a cached profile is settled
+    can_be_witness: Callable[[Profile], bool]  # of a live profile: whether it is sure to be seen
+    closed_door: str  # what to say where nobody was ever answered
+
+    def settles(self, profile: Profile | None) -> bool:
+        """Whether what is cached of a profile leaves nothing to ask."""
+        return profile is not None and (profile.error is None or profile.error in self.errors)
+
+
+# The address and the app id are those of Instagram's own web client, as a browser's network tab shows them.
+API_URL = "https://www.instagram.com/api/v1/users/web_profile_info/"
+WEB_HEADERS = {
+    "x-ig-app-id": "936619743392459",
+    "User-Agent": "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/131.0 Safari/537.36",
+    "Accept": "*/*",
+    "Accept-Language": "en-US,en;q=0.9",
+}
+CLOSED_DOOR = """Nobody was answered yet. This may be a limit on this connection, which passes, or a door that is
+  closed to everybody who isn't logged in, which no waiting opens. What tells the two apart: a profile's page in a
+  browser's private window, the curl line of the README, or another network."""
+
+REFUSED = (401, 403, 429)
+REFUSAL_WORDS = re.compile(r"checkpoint|challenge|feedback|login|please wait", re.IGNORECASE)
+WALL_URL = re.compile(r"\b(?:login|challenge|checkpoint)\b", re.IGNORECASE)
+HTML = re.compile(rb"<html|<!doctype html", re.IGNORECASE)
+TITLE = re.compile(rb"<title[^>]*>([^<]*)", re.IGNORECASE)
+LOGIN_TITLE = re.compile(rb"\blog[\s_-]?in\b|\bsign[\s_-]?in\b|challenge|checkpoint", re.IGNORECASE)
+
+
+def web_address() -> Source:
+    """Instagram's public web API, which answers without a login, where it answers."""
+    return Source(
+        name="Instagram's web address",
+        request=lambda username: (API_URL, {"username": username}),
+        headers=WEB_HEADERS,
+        understand=understand_web,
+        fields=frozenset(FIELD_TYPES),
+        errors=frozenset({NOT_FOUND}),
+        can_be_witness=lambda profile: True,
+        closed_door=CLOSED_DOOR,
+    )
+
+
+def understand_web(username: str, response: Response) -> dict[str, Any]:
+    """Say what an answer of the web address means: returns the fields of Instagram's `data.user`, or raises."""
+    status, headers, body = response
     answer = parse_json(body)
-    message = answer.get("message") if isinstance(answer, dict) else None
-    said = f": {printable(message)}" if isinstance(message, str) else ""
-    location = headers.get("Location", "")
-    if status == 404:
-        return None
-    if status in (401, 429):
-        raise Blocked(f"rate limited ({status}){said}")
-    if status == 403 or (status == 400 and REFUSAL.search(body)):
-        raise Blocked(f"blocked ({status}){said}")
-    if 300 <= status < 400 and WALL_URL.search(location):
-        raise Blocked(f"blocked (redirect to {printable(location)})")
+    said = answer if isinstance(answer, dict) else {}
+    message = f": {printable(said['message'])}" if isinstance(said.get("message"), str) else ""
+    data = said.get("data")
+    user = data.get("user", ...) if isinstance(data, dict) else ...
+    fails = said.get("status") == "fail"
+    if status == 200 and isinstance(user, dict) and not fails:
+        return understand_user(username, user)
+    if status in REFUSED:
+        raise Refusal(f"{'blocked' if status == 403 else 'rate limited'} ({status}){message}")
+    if said.get("require_login") or said.get("errors") or REFUSAL_WORDS.search(message):
+        raise Refusal(f"blocked ({status}){message}")
+    if status == 400 and REFUSAL_WORDS.search(body.decode("utf-8", "replace")):
+        raise Refusal(f"blocked ({status}){message}")
+    if 300 <= status < 400 and WALL_URL.search(headers.get("Location", "")):
+        raise Refusal(f"blocked (redirect to {printable(headers['Location'])})")
     if 500 <= status < 600:
-        raise NetworkTrouble(f"server error {status}")
+        raise NetworkTrouble(f"server error {status}{message}")
+    if status == 404:
+        raise Missing(NOT_FOUND, "not found (404)")
+    if fails:
+        raise Refusal(f"blocked ({status}, status fail){message}")
     if status != 200:
-        raise Trouble(f"unexpected status {status}{said}")
+        raise Unanswered(f"unexpected status {status}{message}")
     if answer is None:
         raise understand_page(headers, body)
-    if isinstance(answer, dict):
-        if answer.get("status") == "fail" or REFUSAL.search(said.encode()):
-            raise Blocked(f"blocked (200, status fail){said}")
-        match answer.get("data"):
-            case {"user": dict() | None as user}:
-                return user
-    raise NetworkTrouble("JSON of an unknown shape")
+    if user is None:
+        raise Missing(NOT_FOUND, "not found")
+    raise Unanswered("JSON of an unknown shape")
 
 
-def understand_page(headers: Mapping[str, str], body: bytes) -> Trouble:
+def understand_user(username: str, user: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the profile's fields of Instagram's `data.user`; raises where it is empty or about somebody else."""
+    check_same(username, user)
+    followers = user.get("edge_followed_by")
+    return {
+        **{name: user.get(name) for name in ("full_name", "biography", "category_name", "is_verified")},
+        "follower_count": followers.get("count") if isinstance(followers, dict) else user.get("follower_count"),
+        "is_business": user.get("is_business_account", user.get("is_business")),
+    }
+
+
+def check_same(username: str, user: Mapping[str, Any]) -> None:
+    """Raise Unanswered where data is empty, or about another profile than the one that was asked for."""
+    name = user.get("username")
+    if not user:
+        raise Unanswered("an empty profile")
+    if isinstance(name, str) and name.lower() != username:
+        raise Unanswered(f"data about somebody else (@{printable(name)})")
+
+
+def understand_page(headers: Mapping[str, str], body: bytes) -> Unanswered:
     """Say what a 200 response without JSON means."""
     tagged = "text/html" in headers.get("Content-Type", "").lower() and body.lstrip().startswith(b"<")
     if not tagged and not HTML.search(body[:1024]):
         return NetworkTrouble("an answer that is not JSON")
-    if LOGIN_PAGE.search(body) and not GONE_PAGE.search(body):
-        return Blocked("blocked (login page)")
-    return HtmlPage("a page instead of data")
+    title = TITLE.search(body)
+    if title and LOGIN_TITLE.search(title[1]):
+        return Refusal("blocked (login page)")
+    return Missing(NOT_FOUND, "not found (a page instead of data)")
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes | str) -> Any:
     """Parse JSON; None where it isn't any."""
     try:
         return json.loads(body)
@@ -348,21 +401,48 @@ def parse_json(body: bytes) -> Any:
         return None
 
 
-def retry_after_seconds(value: str, now: float) -> float:
-    """Read a Retry-After header (RFC 9110: seconds, or a date); 0 where it says nothing, 4 hours at most."""
-    try:
-        seconds = calendar.timegm(email.utils.parsedate_to_datetime(value).utctimetuple()) - now
-    except (ValueError, OverflowError):
-        seconds = float(value) if value.isdecimal() else 0.0
+def wait_asked_for(headers: Mapping[str, str]) -> float:
+    """The seconds for which a response asks us to wait; 0 where it says nothing, 4 hours at most.
+
+    Read from Retry-After (RFC 9110: seconds, or a date, taken relative to the response's own Date).
+    """
+    value = headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        seconds = float(value)
+    else:
+        seconds = http_date(value) - (http_date(headers.get("Date", "")) or time.time())
     return min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def http_date(value: str) -> float:
+    """Read an HTTP date as epoch seconds; 0 where it isn't one."""
+    try:
+        return calendar.timegm(email.utils.parsedate_to_datetime(value).utctimetuple())
+    except (TypeError, ValueError, OverflowError):  # TypeError: before Python 3.10
+        return 0.0
+
+
+# ---- Asking ----
+
+SOCKET_TIMEOUT, ANSWER_TIMEOUT = 30.0, 60.0  # seconds of silence; seconds for one answer in all
+ANSWER_BYTES = 10 * 1024 * 1024
+KEEP_ALIVE = 30.0  # seconds: a connection that was idle for longer is not used again, a router may have forgotten it
+
+RETRIES = 3
+REFUSAL_WAIT = 60.0  # seconds for which nothing is sent after a refusal
+BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds before a retry after trouble
+NETWORK_PAUSES = (60.0, 900.0)  # seconds: the first and the longest, where nobody is bothered by our asking
+GIVE_UP_AFTER = 24 * 3600.0  # seconds, of those in which the machine is awake, without an answer
+LAST_WITNESS = "instagram"  # while no live profile is cached, and where one has gone since
+DOUBTFUL = 5  # profiles of the list in a row left open while only LAST_WITNESS was ever answered
 
 
 class AnonymousSession(requests.Session):
     """A session without cookies or ~/.netrc, to which a redirect is an answer like any other."""
 
-    def __init__(self) -> None:
+    def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__()
-        self.headers.update(HEADERS)
+        self.headers.update(headers)
         self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         self.auth = lambda request: request
 
@@ -370,47 +450,41 @@ class AnonymousSession(requests.Session):
         """None: even if not told to follow, `requests` would read the whole body of a redirect, however long."""
 
 
-class Instagram:
-    """Asks Instagram, one request at a time. `reached` says whether any response has come back yet."""
+class Transport:
+    """Sends one request at a time. `reached` says whether any response has come back yet."""
 
-    def __init__(self) -> None:
-        self._session = AnonymousSession()
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._session = AnonymousSession(headers)
+        self._idle = Moment.after(0.0)
         self.reached = False
 
-    def ask(self, username: str) -> dict[str, Any] | None:
-        """Send one request; returns and raises as `understand` does.
+    def get(self, url: str, query: dict[str, str]) -> Response:
+        """Send one GET request; raises NetworkTrouble where no whole answer comes.
 
-        The request has a thread of its own, so that an answer that drips, even in its head, can be left behind
-        after 60 s, and a signal is served at once.
+        The request has a thread of its own, so that an answer that drips, even in its head, can be left behind after
+        60 s, and a signal is served at once.
         """
-        answers: list[tuple[int, Mapping[str, str], bytes] | Exception] = []
+        if self._idle.left() <= 0:
+            self._session.close()
+        answers: queue.SimpleQueue[Response | Exception] = queue.SimpleQueue()
         abandoned = threading.Event()
-        request = threading.Thread(target=self._request, args=(username, answers, abandoned), daemon=True)
-        request.start()
-        deadline = time.monotonic() + ANSWER_TIMEOUT
-        for _ in range(round(ANSWER_TIMEOUT / POLL_SECONDS)):
-            request.join(POLL_SECONDS)
-            if not request.is_alive() or time.monotonic() > deadline:
-                break
-        if not answers:
+        threading.Thread(target=lambda: answers.put(self._get(url, query, abandoned)), daemon=True).start()
+        try:
+            answer = answers.get(timeout=ANSWER_TIMEOUT)
+        except queue.Empty:
             abandoned.set()
-            raise NetworkTrouble(f"no whole answer within {ANSWER_TIMEOUT:.0f} s")
-        if isinstance(answer := answers[0], Exception):
-            wrapped = answer.args[0] if answer.args else None  # requests wraps urllib3, which has the reason
-            reason = str(getattr(wrapped, "reason", answer)).rsplit("): ", 1)[-1]
-            raise NetworkTrouble(printable(f"{type(answer).__name__}: {reason}"))
-        status, headers, body = answer
-        log.debug("@%s: status %d, %d bytes", username, status, len(body))
-        try:
-            return understand(status, headers, body)
-        except Trouble as trouble:
-            trouble.retry_after = retry_after_seconds(headers.get("Retry-After", ""), time.time())
-            raise
+            raise NetworkTrouble(f"no whole answer within {ANSWER_TIMEOUT:.0f} s") from None
+        self._idle = Moment.after(KEEP_ALIVE)
+        if isinstance(answer, Response):
+            return answer
+        wrapped = answer.args[0] if answer.args else None  # requests wraps urllib3, which has the reason
+        reason = str(getattr(wrapped, "reason", answer)).rsplit("): ", 1)[-1]
+        raise NetworkTrouble(printable(f"{type(answer).__name__}: {reason}"))
 
-    def _request(self, username: str, answers: list[Any], abandoned: threading.Event) -> None:
-        parameters: dict[str, Any] = {"params": {"username": username}, "timeout": SOCKET_TIMEOUT, "stream": True}
+    def _get(self, url: str, query: dict[str, str], abandoned: threading.Event) -> Response | Exception:
+        parameters: dict[str, Any] = {"params": query, "timeout": SOCKET_TIMEOUT, "stream": True}
         try:
-            with self._session.get(API_URL, allow_redirects=False, **parameters) as response:
+            with self._session.get(url, allow_redirects=False, **parameters) as response:
                 self.reached = True
                 body = bytearray()
                 try:
@@ -419,14 +493,185 @@ class Instagram:
                         if len(body) > ANSWER_BYTES or abandoned.is_set():
                             raise ValueError("an answer that never ends")
                 except Exception:
-                    if response.status_code not in (401, 403, 429):  # these say it all without a body
+                    if response.status_code not in REFUSED:  # these say it all without a body
                         raise
-                answers.append((response.status_code, response.headers, bytes(body)))
+                return Response(response.status_code, response.headers, bytes(body))
         except Exception as error:  # noqa: BLE001 - whatever a broken answer makes the HTTP stack raise, go on
-            answers.append(error)
+            return error
+
+
+@dataclass
+class Asking:
+    """Asks for one profile after the other, and tells an answer about the profile from an answer about us.
+
+    A profile is tried again after a refusal or trouble. Where it brings no data, its witness is asked: a profile known
+    to exist, drawn from the live ones of `profiles`. If the witness is answered, it is about the profile, and a profile
+    that is said to be missing twice is missing. If not, it is about us: there is a `wall`, the profile stays open, and
+    `wait_out` pauses until a witness is answered.
+
+    While there is no live profile, LAST_WITNESS is asked; as it may be the only one who is answered, its word ends a
+    pause but not the growing of the pauses, and five profiles left open in a row are a wall, whatever it says.
+    """
+
+    source: Source
+    limiter: RateLimiter
+    profiles: Mapping[str, Profile]  # the cached ones
+    fetched: Iterable[float]  # when they were fetched, in epoch seconds
+    first_pause: float  # seconds
+
+    def __post_init__(self) -> None:
+        self.wall: Unanswered | None = None  # what the last witness met, while nobody is answered
+        self.closed: set[str] = set()  # left open while a witness was answered: there is no use in asking again
+        self._left_open: list[str] = []  # in a row
+        self._transport = Transport(self.source.headers)
+        self._was_refused = False
+        self._was_answered = any(moment > time.time() - GIVE_UP_AFTER for moment in self.fetched)
+        self._pause, self._give_up_at = 0.0, math.inf
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((Refusal, NetworkTrouble)),
+            stop=tenacity.stop_after_attempt(1 + RETRIES),
+            wait=wait_before_retry,
+            before_sleep=self._tell_retry,
+            sleep=lambda seconds: wait_until(Moment.after(seconds)),
+            reraise=True,
+        )
+
+    def ask(self, username: str) -> Profile:
+        """Ask for a profile of the list.
+
+        Raises the Unanswered that leaves it open, after which `wall` and `closed` say what that means, and StoppedError
+        where there is nothing to wait for.
+        """
+        try:
+            profile = self._ask_until_sure(username)
+        except Unanswered as trouble:
+            self._leave_open(username, trouble)
+            raise
+        self._left_open.clear()
+        self._start_afresh()
+        return profile
+
+    def wait_out(self) -> None:
+        """Pause until a witness is answered; raises StoppedError after 24 hours."""
+        while self.wall:
+            if time.monotonic() > self._give_up_at - 1:
+                self._give_up(self.wall)
+            is_network = isinstance(self.wall, NetworkTrouble)
+            first, longest = NETWORK_PAUSES if is_network else (max(self.first_pause, REFUSAL_WAIT), LONGEST_WAIT)
+            self._pause = max(min(2 * self._pause, longest), first)
+            self.limiter.hold(min(self._pause, self._give_up_at - time.monotonic()))
+            left = self.limiter.held()
+            log.info("Nobody is answered (%s): pausing %s, until %s", self.wall, duration(left), clock_in(left))
+            self._call_witness()
+
+    def _ask_until_sure(self, username: str) -> Profile:
+        """Ask, with its retries and its witness; a profile that is missing, twice."""
+        was_missing = False
+        while True:
+            try:
+                return Profile.answered(username, self._retrying(self._send, username))
+            except Unanswered as trouble:
+                is_missing = isinstance(trouble, Missing)
+                if isinstance(trouble, Missing) and was_missing:
+                    return Profile.answered(username, {"error": trouble.error})
+                if not self._transport.reached:
+                    why = f"{self.source.name} can't be reached ({trouble})"
+                    raise StoppedError(f"{why}: check the connection and the proxy settings") from None
+                log.info("@%s: %s; is that about the profile, or about us?", username, trouble)
+                self._call_witness()
+                if self.wall or not is_missing:
+                    raise
+                was_missing = True
+
+    def _call_witness(self) -> None:
+        """Ask once for a profile that is known to exist; `wall` is what stands in the way, or None."""
+        witnesses = self._witnesses()
+        witness = random.choice(witnesses) if witnesses else LAST_WITNESS
+        try:
+            try:
+                self._send(witness)
+            except Missing:
+                if witness == LAST_WITNESS:
+                    raise
+                log.info("@%s has gone since", witness)
+                witness = LAST_WITNESS
+                self._send(witness)
+        except Unanswered as trouble:
+            log.info("@%s, which exists: %s; so it is about us", witness, trouble)
+            self._meet_wall(trouble)
+        else:
+            log.info("@%s, which exists, is answered", witness)
+            self.wall = None
+            if witnesses:
+                self._start_afresh()
+
+    def _witnesses(self) -> list[str]:
+        """The profiles that are known to exist, by what is cached."""
+        can_be = self.source.can_be_witness
+        return [name for name, profile in self.profiles.items() if profile.error is None and can_be(profile)]
+
+    def _send(self, username: str) -> dict[str, Any]:
+        """Send one request, when it may be sent; returns and raises as the source's `understand` does."""
+        self.limiter.acquire()
+        wait = 0.0
+        try:
+            response = self._transport.get(*self.source.request(username))
+            log.debug("@%s: status %d, %d bytes", username, response.status, len(response.body))
+            wait = wait_asked_for(response.headers)
+            fields = self.source.understand(username, response)
+        except Unanswered as trouble:
+            is_refusal = isinstance(trouble, Refusal)
+            self.limiter.hold(max(wait, REFUSAL_WAIT if is_refusal else 0.0))
+            if is_refusal and not self._was_refused and not self._was_answered and self.source.closed_door:
+                log.warning("%s", self.source.closed_door)
+            self._was_refused |= is_refusal
+            raise
+        self._was_answered = True
+        return fields
+
+    def _leave_open(self, username: str, trouble: Unanswered) -> None:
+        self._left_open.append(username)
+        if not self.wall:
+            self.closed.add(username)
+        if len(self._left_open) >= DOUBTFUL and not self._witnesses():
+            self.closed -= set(self._left_open)
+            self._meet_wall(self.wall or trouble)
+
+    def _meet_wall(self, trouble: Unanswered) -> None:
+        self.wall = trouble
+        self._give_up_at = min(self._give_up_at, time.monotonic() + GIVE_UP_AFTER)
+
+    def _start_afresh(self) -> None:
+        """All is well: the next pause will be the first one."""
+        self._pause, self._give_up_at = 0.0, math.inf
+
+    def _tell_retry(self, state: tenacity.RetryCallState) -> None:
+        """Log why a retry waits, and how long."""
+        trouble = state.outcome.exception() if state.outcome else None
+        seconds = max(state.upcoming_sleep, self.limiter.held())
+        pause = f"try {state.attempt_number + 1} of {1 + RETRIES} in {duration(seconds)}, at {clock_in(seconds)}"
+        log.info("@%s: %s; %s", state.args[0], trouble, pause)
+
+    def _give_up(self, wall: Unanswered) -> NoReturn:
+        if isinstance(wall, NetworkTrouble):
+            raise StoppedError(f"24 hours without an answer ({wall}): the network, a proxy or the server is in trouble")
+        if not self._was_answered and self.source.closed_door:
+            log.warning("%s", self.source.closed_door)
+        raise StoppedError(f"24 hours without an answer about a profile ({wall}): wait a day before the next run")
+
+
+def wait_before_retry(state: tenacity.RetryCallState) -> float:
+    """The seconds before a retry: a backoff after trouble; after a refusal it is the limiter that waits."""
+    trouble = state.outcome.exception() if state.outcome else None
+    return 0.0 if isinstance(trouble, Refusal) else float(BACKOFF(state))
 
 
 # ---- Remembering ----
+
+CACHE_FILE, PROGRESS_FILE, LOCK_FILE = "ig_cache.json", "ig_progress.json", "ig.lock"
+CACHE_KEY = re.compile(r'"([A-Za-z0-9._]{1,30})"\s*:\s*(?=\{)')
+NOT_UTF8 = re.compile("[\udc80-\udcff]")  # as "surrogateescape" decodes it
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def part_of(path: Path) -> Path:
@@ -435,16 +680,22 @@ def part_of(path: Path) -> Path:
 
 
 def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file beside `path`, sync it and move it there, so that a whole file is in place at every moment."""
+    """Write a file beside `path`, sync it and move it there, so that a whole file is in place at every moment.
+
+    A file that is replaced keeps its permissions. Raises OSError.
+    """
     part = part_of(path)
     try:
         with part.open("wb") as file:
+            with contextlib.suppress(OSError):
+                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except BaseException as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         if isinstance(error, OSError):
             error.filename = str(path)
         raise
@@ -459,7 +710,9 @@ def spare_name(path: Path, suffix: str) -> Path:
 class Cache:
     """The answers so far: username -> Profile in memory, and one JSON object with an entry a line on disk.
 
-    Its methods raise OSError where the file can't be read or written; what it held stays whole.
+    A new profile is one line more, whatever the size of the file. One that replaces another makes the file anew, so
+    that there is one line a name; where a file has two, the later one counts. A file that was removed is made again
+    from memory. Its methods raise OSError where the file can't be read or written; what it held stays whole.
     """
 
     def __init__(self, path: Path) -> None:
@@ -468,55 +721,48 @@ class Cache:
         if path.exists():
             self._load()
         else:
-            self._write_all()
+            self._write_all(self.profiles)
 
     def _load(self) -> None:
         """Read every whole entry there is, whoever wrote the file; what is not just as `_write_all` does it is kept."""
         text = self._path.read_bytes().decode("utf-8", "surrogateescape")
         parse = json.JSONDecoder().raw_decode
-        is_ours, done, position = text.isascii(), 0, 0
+        is_ours, entries, done, position = text.isascii(), 0, 0, 0
         while found := CACHE_KEY.search(text, position):
             position = found.end()
             with contextlib.suppress(ValueError, RecursionError):
                 entry, position = parse(text, position)
-                is_ours &= text[done : found.start()] == (",\n" if self.profiles else "{\n")
-                done = position
+                is_ours &= text[done : found.start()] == (",\n" if entries else "{\n")
+                done, entries = position, entries + 1
                 if is_answer(entry) and not NOT_UTF8.search(text, found.start(), position):
                     self.profiles[found[1].lower()] = Profile.from_entry(found[1], entry)
-        is_ours &= text[done:] == ("\n}\n" if self.profiles else "{\n}\n")
-        if is_ours and text.count("\n") == len(self.profiles) + 2:
-            self._end = len(text) - len(self._closing())
-            return
-        aside = spare_name(self._path, "damaged")
-        write_whole(aside, [self._path.read_bytes()])
-        self._write_all()
-        log.warning(
-            "%s is damaged or another tool's: %d whole entries survive, and the file as it was is kept as %s",
-            *(printable(str(self._path)), len(self.profiles), printable(str(aside))),
-        )
+                else:
+                    is_ours = False
+        is_ours &= text[done:] == ("\n}\n" if entries else "{\n}\n") and text.count("\n") == entries + 2
+        if not is_ours:
+            aside = spare_name(self._path, "damaged")
+            write_whole(aside, [self._path.read_bytes()])
+            log.warning(
+                "%s is damaged or another tool's: %d whole entries survive, and the file as it was is kept as %s",
+                *(printable(str(self._path)), len(self.profiles), printable(str(aside))),
+            )
+        if is_ours and entries == len(self.profiles):
+            self._end = len(text) - len(closing(self.profiles))
+        else:
+            self._write_all(self.profiles)
 
     def add(self, profile: Profile) -> None:
         """Remember a profile: its line is written over the closing brace in one write, and synced."""
-        if not self._path.exists():
-            self._write_all()
-        line = (b",\n" if self.profiles else b"") + as_line(profile)
-        with self._path.open("r+b", buffering=0) as file:
-            size = file.seek(0, os.SEEK_END)
-            if size != self._end + len(self._closing()):
-                raise OSError(errno.EBUSY, "was changed by another program", str(self._path))
-            file.seek(self._end)
-            try:
-                if file.write(line + b"\n}\n") < len(line) + 3:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(file.fileno())
-            except OSError as error:
-                file.seek(self._end)
-                file.write(self._closing())
-                file.truncate(size)
-                error.filename = str(self._path)
-                raise
-        self._end += len(line)
+        if profile.username in self.profiles or not self._path.exists():
+            self._write_all({**self.profiles, profile.username: profile})
+        else:
+            self._append((b",\n" if self.profiles else b"") + as_line(profile))
         self.profiles[profile.username] = profile
+
+    def moments(self) -> list[float]:
+        """When the profiles were fetched, in epoch seconds, of those that say so."""
+        moments = (parse_timestamp(profile.fetched_at) for profile in self.profiles.values())
+        return [moment for moment in moments if moment > 0]
 
     def start_over(self) -> Path:
         """Set the file aside as `.bak` (an older `.bak` gets a free name), start empty; returns where it is now."""
@@ -525,16 +771,38 @@ class Cache:
             backup.replace(spare_name(self._path, "bak"))
         self._path.replace(backup)
         self.profiles = {}
-        self._write_all()
+        self._write_all(self.profiles)
         return backup
 
-    def _closing(self) -> bytes:
-        return b"\n}\n" if self.profiles else b"}\n"
+    def _append(self, line: bytes) -> None:
+        ending = closing(self.profiles)
+        with self._path.open("r+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            if size != self._end + len(ending):
+                raise OSError(errno.EBUSY, "was changed by another program", str(self._path))
+            file.seek(self._end)
+            try:
+                if file.write(line + b"\n}\n") < len(line) + 3:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError as error:
+                file.seek(self._end)
+                file.write(ending)
+                file.truncate(size)
+                error.filename = str(self._path)
+                raise
+        self._end += len(line)
 
-    def _write_all(self) -> None:
-        data = b"{\n" + b",\n".join(map(as_line, self.profiles.values())) + self._closing()
+    def _write_all(self, profiles: Mapping[str, Profile]) -> None:
+        data = b"{\n" + b",\n".join(map(as_line, profiles.values())) + closing(profiles)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self._path, [data])
-        self._end = len(data) - len(self._closing())
+        self._end = len(data) - len(closing(profiles))
+
+
+def closing(profiles: Mapping[str, Profile]) -> bytes:
+    """How a cache file of these profiles ends, behind the last of its lines."""
+    return b"\n}\n" if profiles else b"}\n"
 
 
 def as_line(profile: Profile) -> bytes:
@@ -544,42 +812,106 @@ def as_line(profile: Profile) -> bytes:
 
 def is_answer(entry: Mapping[str, Any]) -> bool:
     """Whether a cache entry, whichever tool wrote it, is an answer about a profile, not about us or the network."""
-    if entry.get("error"):
-        return bool(entry["error"] == "NOT_FOUND")
-    return "biography" in entry and all(isinstance(entry.get(name), str | None) for name in COLUMNS.values())
+    if error := entry.get("error"):
+        return isinstance(error, str) and error in ERRORS
+    texts = (entry.get("biography", ...), entry.get("category_name"))
+    return all(text is None or isinstance(text, str) for text in texts)
 
 
-def read_progress(path: Path, rows: int) -> int:
-    """How many rows from the top are done; 0 where the file is missing, unreadable or out of range."""
-    try:
-        state = parse_json(path.read_bytes())
-    except OSError:
-        return 0
-    done = state.get("last_processed_index") if isinstance(state, dict) else None
-    return done if type(done) is int and 0 <= done <= rows else 0
+class Progress:
+    """What a run leaves to the next beside the answers: how many rows from the top are done, and a wait that goes on.
 
-
-def write_progress(path: Path, rows_done: int) -> None:
-    """Move a new position into place. Raises OSError."""
-    write_whole(path, [json.dumps({"last_processed_index": rows_done}).encode(), b"\n"])
-
-
-def lock(folder: Path) -> io.IOBase:
-    """Hold a state folder until the returned file is closed or the process ends, however it ends.
-
-    Raises UnusableError where another run holds it, OSError where the folder can't be used.
+    `not_before` is when requests may be sent again, in epoch seconds; one further off than `longest_wait` seconds is not
+    believed, nor is a number of rows out of range. Its methods raise OSError.
     """
-    file = (folder / LOCK_FILE).open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        folder_name = printable(str(folder))
-        raise UnusableError(f"another run is using {folder_name}: wait until it ends") from None
-    return file
+
+    def __init__(self, path: Path, rows: int, longest_wait: float) -> None:
+        self._path = path
+        try:
+            state = parse_json(path.read_bytes())
+        except OSError:
+            state = None
+        state = state if isinstance(state, dict) else {}
+        done, not_before = state.get("last_processed_index"), parse_timestamp(state.get("not_before"))
+        self.rows_done = done if type(done) is int and 0 <= done <= rows else 0
+        self.not_before = not_before if not_before <= time.time() + longest_wait else -math.inf
+
+    def move_to(self, rows_done: int) -> None:
+        """So many rows from the top are done."""
+        self.rows_done = rows_done
+        self._write()
+
+    def hold_until(self, moment: float) -> None:
+        """Nothing is sent until then (epoch seconds)."""
+        self.not_before = moment
+        self._write()
+
+    def finish(self) -> None:
+        """The whole list is through: the next run starts at the top, after the wait that may still go on."""
+        if self.not_before > time.time():
+            self.move_to(0)
+        else:
+            self._path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        state: dict[str, Any] = {"last_processed_index": self.rows_done}
+        if self.not_before > time.time():
+            state["not_before"] = timestamp(math.ceil(self.not_before))
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self._path, [json.dumps(state).encode(), b"\n"])
+
+
+class Lock:
+    """Holds a state folder until it is closed or the process ends, however it ends.
+
+    Its file names the process, and has the time of the last request, so that even a killed run is not followed too
+    closely; `last_request` is that of the run before (epoch seconds). Raises UnusableError where another run holds the
+    folder, OSError where the folder can't be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / LOCK_FILE
+        self.last_request = path.stat().st_mtime if path.exists() else -math.inf
+        self._file = path.open("a+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.seek(0)
+            process, where = printable(self._file.read().strip()) or "?", printable(str(folder))
+            self._file.close()
+            how = f"wait until it ends, or stop it with: kill {process}"
+            raise UnusableError(f"another run is using {where} (process {process}): {how}") from None
+        self._write(f"{os.getpid()}\n")
+
+    def touch(self) -> None:
+        """Note that a request is sent now."""
+        self.last_request = time.time()
+        os.utime(self._file.fileno(), (self.last_request, self.last_request))
+
+    def close(self) -> None:
+        """Let the folder go."""
+        with contextlib.suppress(OSError):
+            self._write("")
+            if self.last_request > 0:
+                os.utime(self._file.fileno(), (self.last_request, self.last_request))
+        self._file.close()
+
+    def _write(self, text: str) -> None:
+        self._file.truncate(0)
+        self._file.write(text)
+        self._file.flush()
 
 
 # ---- The CSV, in and out ----
+
+HANDLE_HEADERS = (  # as `header_key` makes them; the first that a sheet has is the one
+    *("instagramhandle", "handle", "username", "instagramusername", "instagram", "instagramurl", "account"),
+    *("instagramaccount", "profile", "instagramprofile", "profileurl", "ighandle", "igusername", "ig", "user"),
+)
+EXPORT_AGAIN = 'export the list as CSV (in Excel "CSV UTF-8", in Google Sheets "Comma-separated values")'
+QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
+QUOTED_LINE = r'"[^"\r\n]*(?:""[^"\r\n]*)*"(?!")'  # which csv.reader lets other text follow
+NEEDS_QUOTES = re.compile(r'[",;\t]')
 
 
 class Row(NamedTuple):
@@ -747,207 +1079,170 @@ def is_address(cell: str) -> bool:
     return parse_handle(cell) is not None and ("@" in cell or "instagram.com" in cell.lower())
 
 
-# ---- The row loop ----
+# ---- The list ----
 
 
-class Enrichment:
-    """One run over the sheet: asks for what is missing, remembers it, writes checkpoints, and pauses in time.
+class Batch:
+    """The profiles asked for since the last gap of a whole batch pause, whichever run asked for them.
 
-    `ages` are the seconds since each cached profile was fetched: what was fetched just now, by the run before, still
-    counts in the bucket and in the batch.
+    `size` is how many fill it, `pause` the seconds to pause then. A gap that the pace alone makes is none. `fetched` are
+    the moments (epoch seconds) at which earlier runs were answered.
     """
 
-    def __init__(self, sheet: Sheet, cache: Cache, args: argparse.Namespace, ages: Sequence[float]) -> None:
-        self.sheet, self.cache, self.args = sheet, cache, args
-        self.rows = sheet.rows[: args.limit]
+    def __init__(self, size: int, pause: float, per_minute: float, fetched: Iterable[float]) -> None:
+        self.size, self.pause = size, pause
+        self._gap = max(pause, 60 / per_minute + JITTER[1])
+        self.start_anew()
+        for moment in sorted(fetched):
+            self.add(moment)
+
+    def start_anew(self) -> None:
+        """The pause is over."""
+        self._count, self._last = 0, -math.inf
+
+    def add(self, moment: float) -> None:
+        """Count a profile that was asked for."""
+        if moment - self._last >= self._gap:
+            self._count = 0
+        self._count, self._last = self._count + 1, moment
+
+    def count(self) -> int:
+        """How many profiles are in it by now."""
+        return 0 if time.time() - self._last >= self._gap else min(self._count, self.size)
+
+    def rest(self) -> float:
+        """The seconds that are missing to a whole pause since the last profile."""
+        return max(self.pause - max(time.time() - self._last, 0.0), 0.0)
+
+
+@dataclass
+class Enrichment:
+    """One run over the list: asks for what is missing, remembers it, and writes checkpoints."""
+
+    sheet: Sheet
+    cache: Cache
+    progress: Progress
+    limiter: RateLimiter
+    asking: Asking
+    batch: Batch
+    args: argparse.Namespace
+
+    def __post_init__(self) -> None:
+        self.source = self.asking.source
+        self.rows = self.sheet.rows[: self.args.limit]
         self.usernames = {row.username for row in self.rows if row.username}
         self.asked: set[str] = set()
-        self.open: dict[str, Trouble] = {}  # username -> why it is still open, of those asked
-        self._progress = args.cache_dir / PROGRESS_FILE
-        self.position = read_progress(self._progress, len(sheet.rows))
-        self._second_pass = False
-        self._known = KNOWN_PROFILE
-        self._pages: list[str] = []  # the profiles answered with a page since the last real answer
-        self._calm = False  # whether nothing but pages came since the last real answer
-        self._instagram = Instagram()
-        self._patience = Patience(args.batch_pause, lambda: time.monotonic())
-        self._in_batch = min(sum(0 <= age < args.batch_pause for age in ages), args.batch_size)
-        full_in = 60 / args.rate_limit - min((age for age in ages if age >= 0), default=math.inf)
-        self._bucket = TokenBucket(args.rate_limit, lambda: time.monotonic(), wait, full_in)
-        self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((Blocked, NetworkTrouble)),
-            stop=tenacity.stop_after_attempt(1 + MAX_RETRIES) | tenacity.stop_when_event_set(self._patience.due),
-            wait=wait_before_retry,
-            before_sleep=tell_retry,
-            sleep=wait,
-            reraise=True,
-        )
+        self.open: dict[str, Unanswered] = {}  # username -> why it is still open, of those asked
+        self.unsaved: OSError | None = None  # why the last checkpoint could not be written
 
-    def unsettled(self, start: int = 0) -> list[tuple[int, str]]:
-        """The profiles still to be asked for in the rows from `start` on: index of the first row, and username."""
+    def is_settled(self, username: str) -> bool:
+        """Whether there is nothing to ask about a profile any more."""
+        return self.source.settles(self.cache.profiles.get(username))
+
+    def count_settled(self) -> int:
+        """Of how many profiles of the list the cache has all there is."""
+        return sum(map(self.is_settled, self.usernames))
+
+    def unsettled(self) -> list[tuple[int, str]]:
+        """The profiles still to be asked for: index of the first row that can gain something, and username."""
         first: dict[str, int] = {}
-        for index, row in enumerate(self.rows[start:], start):
-            if row.username and row.blank and row.username not in self.cache.profiles:
+        for index, row in enumerate(self.rows):
+            can_gain = any(COLUMNS[title] in self.source.fields for title in row.blank)
+            if row.username and can_gain and not self.is_settled(row.username):
                 first.setdefault(row.username, index)
         return [(index, username) for username, index in first.items()]
 
-    def eta(self, remaining: int) -> float:
-        """The seconds that `remaining` more profiles take, with the batch pauses that are still to come."""
-        pauses = (self._in_batch + remaining - 1) // self.args.batch_size if remaining else 0
-        seconds: float = remaining * seconds_per_request(self.args.rate_limit) + pauses * self.args.batch_pause
-        return seconds
+    def pauses(self, profiles: int) -> int:
+        """How many batch pauses are still to come with so many more profiles."""
+        in_batch = 0 if 0 < self.batch.rest() <= self.limiter.held() else self.batch.count()
+        return (in_batch + profiles - 1) // self.batch.size if profiles and self.batch.pause else 0
+
+    def eta(self, profiles: int) -> float:
+        """The seconds that so many more profiles take, with the pauses that are still to come."""
+        seconds = self.limiter.held() + profiles * seconds_per_request(self.args.rate_limit)
+        return seconds + self.pauses(profiles) * self.batch.pause
 
     def checkpoint(self) -> None:
-        """Write the output: the input plus everything in the cache. Raises OSError."""
-        write_whole(self.args.output, self.sheet.render(self.cache.profiles))
+        """Write the output: the input plus everything in the cache.
+
+        Where that can't be done it is told, and tried again at the next checkpoint. Raises OSError on a full disk.
+        """
+        try:
+            write_whole(self.args.output, self.sheet.render(self.cache.profiles))
+            self.unsaved = None
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise
+            self.unsaved = error
+            log.error(
+                "The output can't be written (%s): the answers are in the cache, and it is tried again",
+                tell_os_error(error),
+            )
 
     def run(self) -> None:
-        """Go through the list, then once more through what is still open.
+        """Go through the list, then once more through what was left open at a wall or lies above the start.
 
         Raises StoppedError where going on makes no sense, and OSError where something can't be saved.
         """
-        below = self.unsettled(self.position)
-        self._ask_for_all(below, later=len(self.unsettled()) - len(below))
-        self._second_pass = True
-        if leftovers := self.unsettled():
-            log.info("Second pass, through what is still open: %d", len(leftovers))
-            pages = {username for username, trouble in self.open.items() if isinstance(trouble, HtmlPage)}
-            refused = [(index, username) for index, username in leftovers if username not in pages]
-            # The pages first: beside a refusal, none can be believed.
-            if pages and not self._calm and not self._patience.is_wall():
-                self._probe()
-            self._ask_for_all([item for item in leftovers if item[1] in pages], later=len(refused))
-            self._ask_for_all(refused, later=0)
+        unsettled = self.unsettled()
+        if unsettled and (left := self.limiter.held()):
+            log.info("Instagram is to be left alone until %s: waiting %s", clock_in(left), duration(left))
+            self.limiter.rest()
+        for count, (index, username) in enumerate(self._behind_position(unsettled), 1):
+            found = self._ask_for(username)
+            self.progress.move_to(index + 1)
+            self._tell(index, username, found, len(unsettled) - count + len(self.open) - len(self.asking.closed))
+        again = [(index, username) for index, username in self.unsettled() if username not in self.asking.closed]
+        if again:
+            log.info("Second pass, through what is still open: %d", len(again))
+        for count, (index, username) in enumerate(again, 1):
+            self._tell(index, username, self._ask_for(username), len(again) - count)
         if self.asked:
             self.checkpoint()
         if len(self.rows) == len(self.sheet.rows):
-            self._progress.unlink(missing_ok=True)
-        elif self.position < len(self.rows):
-            write_progress(self._progress, len(self.rows))
+            self.progress.finish()
+        elif self.progress.rows_done < len(self.rows):
+            self.progress.move_to(len(self.rows))
 
-    def _ask_for_all(self, profiles: Sequence[tuple[int, str]], later: int) -> None:
-        """Ask for one profile after the other; `later` more will follow."""
-        for count, (index, username) in enumerate(profiles, 1):
-            self._hold_back()
-            self.asked.add(username)
-            found = self._settle(username)
-            self._in_batch += 1
-            if not self._second_pass:
-                self.position = index + 1
-                write_progress(self._progress, self.position)
-            eta = self.eta(len(profiles) - count + later + (0 if self._second_pass else len(self.open)))
-            left = f"{duration(eta)} left, done at {clock_in(eta)}"
-            log.info("[%d/%d] @%s: %s | %s", index + 1, len(self.rows), username, found, left)
-        if self._pages and not self._patience.is_wall():
-            self._probe()
+    def rows_done(self) -> int:
+        """How many rows are done, whoever did them."""
+        return next((index for index, _ in self._behind_position(self.unsettled())), len(self.rows))
 
-    def _hold_back(self) -> None:
-        """Pause before the next profile, where refusals or a full batch ask for it."""
-        if self._patience.due.is_set() and not self._is_false_alarm():
-            self._pause(self._patience.start_pause(), "Refused too often in a row")
-            if self._patience.is_exhausted():
-                raise StoppedError("24 hours without one answer about a profile: wait a day before the next run")
-        elif self.args.batch_pause and self._in_batch >= self.args.batch_size:
-            self._pause(self.args.batch_pause, f"{self._in_batch} profiles asked, the batch is full")
+    def _behind_position(self, profiles: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
+        return [(index, username) for index, username in profiles if index >= self.progress.rows_done]
 
-    def _pause(self, seconds: float, why: str) -> None:
-        self._pages = []  # left open: what comes after a pause says nothing of what was before it
-        self.checkpoint()
-        log.info("%s: saved, pausing %s, until %s", why, duration(seconds), clock_in(seconds))
-        wait(seconds)
-        self._in_batch = 0
-
-    def _settle(self, username: str) -> str:
-        """Ask for one profile, retrying as far as that makes sense; returns what came of it, in words."""
+    def _ask_for(self, username: str) -> str:
+        """Ask for one profile, after the pause that may be due; returns what came of it, in words."""
+        self._pause_if_due()
+        self.asked.add(username)
         try:
-            user: dict[str, Any] | None = self._retrying(self._request, username)
-        except Trouble as trouble:
-            return self._leave_open(username, trouble)
-        profile = Profile.from_user(username, user, time.time())
-        self._remember(profile)
-        self._real_answer()
-        if user is None:
-            return "not found"
-        self._known = username
-        category, biography = clean(profile.category_name or ""), clean(profile.biography or "")
-        bio = f"bio of {len(biography)} characters" if biography else "no bio"
-        return f"{printable(category) or 'no category'}, {bio}"
-
-    def _request(self, username: str) -> dict[str, Any] | None:
-        """Send one request, when it may be sent; returns and raises as `understand` does."""
-        self._bucket.acquire()
-        try:
-            return self._instagram.ask(username)
-        except Trouble as trouble:
-            if trouble.retry_after > BLOCK_WAIT:
-                asked_for = trouble.retry_after
-                log.info("Instagram asks us to wait %s, until %s", duration(asked_for), clock_in(asked_for))
-            self._bucket.hold(trouble.retry_after)
-            if isinstance(trouble, Blocked):
-                self._patience.strike()
-                self._doubt_pages()
-            raise
-
-    def _leave_open(self, username: str, trouble: Trouble) -> str:
-        if not self._instagram.reached:
-            raise StoppedError(f"Instagram can't be reached ({trouble}): check the connection and the proxy settings")
-        self.open[username] = trouble
-        if isinstance(trouble, HtmlPage):
-            self._pages.append(username)
-            if len(self._pages) >= STRIKES or self._patience.is_alarmed():
-                self._patience.strike(at_least=STRIKES)
-        else:
-            self._doubt_pages()
-        if isinstance(trouble, NetworkTrouble):
-            self._patience.strike()
-        return f"left open: {trouble}"
-
-    def _remember(self, profile: Profile) -> None:
+            profile = self.asking.ask(username)
+        except Unanswered as trouble:
+            self.open[username] = trouble
+            return f"left open: {trouble}"
+        finally:
+            self.batch.add(time.time())
         self.cache.add(profile)
-        self.open.pop(profile.username, None)
+        self.open.pop(username, None)
+        return describe(profile, self.source.fields)
 
-    # A page instead of data means a profile that is gone, or a wall. It is believed between two real answers with
-    # at most five pages and nothing else between them, the second of which may be that of a profile known to exist.
-    # Any other page leaves its profile open, for the second pass.
+    def _pause_if_due(self) -> None:
+        if self.asking.wall:
+            self.checkpoint()
+            self.asking.wait_out()
+        if self.batch.count() == self.batch.size:
+            self.checkpoint()
+            if seconds := self.batch.rest():
+                why = f"{self.batch.size} profiles asked, the batch is full"
+                log.info("%s: saved, pausing %s, until %s", why, duration(seconds), clock_in(seconds))
+                self.limiter.hold(seconds)
+                self.limiter.rest()
+            self.batch.start_anew()
 
-    def _real_answer(self) -> None:
-        for username in self._pages if self._calm else []:
-            self._remember(Profile.from_user(username, None, time.time()))
-            log.info("@%s: not found (a page instead of data, while others are answered)", username)
-        self._pages, self._calm = [], True
-        self._patience.real_answer()
-
-    def _doubt_pages(self) -> None:
-        self._pages, self._calm = [], False
-
-    def _is_false_alarm(self) -> bool:
-        """Whether what looks like a wall is just five profiles in a row that are gone, or closed to us.
-
-        In the second pass, too, where all were refused before, a profile known to exist tells more than five others.
-        """
-        suspicious = len(self._pages) >= STRIKES or self._second_pass
-        return suspicious and not self._patience.is_wall() and self._probe()
-
-    def _probe(self) -> bool:
-        """Ask once for a profile that is known to exist; returns whether there was an answer."""
-        log.info("Asking for @%s, which exists, to tell a wall from profiles that are gone", self._known)
-        try:
-            if self._request(self._known) is None:
-                raise HtmlPage("not found")
-        except Trouble as trouble:
-            log.info("@%s: %s; so it is a wall", self._known, trouble)
-            self._doubt_pages()
-            self._patience.strike(at_least=STRIKES + 1)
-            return False
-        self._real_answer()
-        return True
-
-
-def wait_before_retry(state: tenacity.RetryCallState) -> float:
-    """The seconds before a retry: a minute after a refusal, a backoff after other trouble."""
-    trouble = state.outcome.exception() if state.outcome else None
-    seconds: float = BLOCK_WAIT if isinstance(trouble, Blocked) else BACKOFF(state)
-    return seconds
+    def _tell(self, index: int, username: str, found: str, ahead: int) -> None:
+        eta = self.eta(ahead)
+        left = f"{duration(eta)} left, done at {clock_in(eta)}"
+        log.info("[%d/%d] @%s: %s | %s", index + 1, len(self.rows), username, found, left)
 
 
 # ---- What the user is told ----
@@ -971,23 +1266,9 @@ def duration(seconds: float) -> str:
 
 def clock_in(seconds: float) -> str:
     """The clock time in so many seconds, with the day where it is not today."""
-    now = datetime.fromtimestamp(time.time())
-    then = now + timedelta(seconds=min(seconds, LARGEST_NUMBER))
-    return f"{then:%H:%M:%S}" if then.date() == now.date() else f"{then:%a %d %b %H:%M}"
-
-
-def wait(seconds: float) -> None:
-    """Sleep; on a terminal, count the seconds down in place."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        time.sleep(seconds)
-        return
-    end = time.monotonic() + seconds
-    try:
-        while (left := end - time.monotonic()) > 0:
-            show(f"\r\033[K… {timedelta(seconds=math.ceil(left))} left")
-            time.sleep(min(left, 1.0))
-    finally:
-        show("\r\033[K")
+    now = time.time()
+    then = datetime.fromtimestamp(now + min(seconds, LARGEST_NUMBER))  # by epoch: a change to summer time is in it
+    return f"{then:%H:%M:%S}" if then.date() == datetime.fromtimestamp(now).date() else f"{then:%a %d %b %H:%M}"
 
 
 def show(text: str) -> None:
@@ -997,11 +1278,13 @@ def show(text: str) -> None:
         sys.stderr.flush()
 
 
-def tell_retry(state: tenacity.RetryCallState) -> None:
-    """Log why a retry waits, and how long."""
-    trouble = state.outcome.exception() if state.outcome else None
-    pause = f"try {state.attempt_number + 1} of {1 + MAX_RETRIES} in {duration(state.upcoming_sleep)}"
-    log.info("@%s: %s; %s, at %s", state.args[0], trouble, pause, clock_in(state.upcoming_sleep))
+def describe(profile: Profile, fields: Collection[str]) -> str:
+    """What was found of a profile, in words, where a source can fill `fields`."""
+    if profile.error:
+        return ERRORS[profile.error]
+    category, biography = clean(profile.category_name or ""), clean(profile.biography or "")
+    bio = f"bio of {len(biography)} characters" if biography else "no bio"
+    return f"{printable(category) or 'no category'}, {bio}" if "category_name" in fields else bio
 
 
 def tell_plan(run: Enrichment) -> None:
@@ -1012,19 +1295,18 @@ def tell_plan(run: Enrichment) -> None:
             unusable.setdefault(printable(row.handle_cell), []).append(str(row.number))
     for cell, numbers in unusable.items():
         log.info("No usable handle: '%s' in row %s", cell, ", ".join(numbers))
-    profiles, to_ask = len(run.usernames), len(run.unsettled())
-    cached = len(run.usernames & run.cache.profiles.keys())
+    profiles, to_ask, cached = len(run.usernames), len(run.unsettled()), run.count_settled()
     log.info(
         "Plan: %d rows; %d profiles in column '%s': %d already cached, %d complete, %d to be asked; without a handle: %d",
         *(len(run.rows), profiles, printable(run.sheet.handle_header), cached),
         *(profiles - cached - to_ask, to_ask, sum(map(len, unusable.values()))),
     )
     if to_ask:
-        args, seconds = run.args, run.eta(to_ask)
-        pauses = f"with pauses of {duration(args.batch_pause)} between batches of {args.batch_size}"
+        args, seconds, pauses = run.args, run.eta(to_ask), run.pauses(to_ask)
+        with_pauses = f", with {pauses} pauses of {duration(args.batch_pause)} between batches of {args.batch_size}"
         log.info(
-            "At %g a minute, %s: about %s, done at %s",
-            *(args.rate_limit, pauses if args.batch_pause else "without pauses", duration(seconds), clock_in(seconds)),
+            "Asking %s at %g a minute%s: about %s, done at %s",
+            *(run.source.name, args.rate_limit, with_pauses if pauses else "", duration(seconds), clock_in(seconds)),
         )
 
 
@@ -1040,9 +1322,13 @@ def tell_result(run: Enrichment, from_cache: int, seconds: float) -> None:
         table.append(f"{title:<9} {before:<15} {after:<15} {gained[title]:>+6}")
     log.info("Coverage:\n  %s", "\n  ".join(table))
     unsettled = [username for _, username in run.unsettled()]
+    errors = Counter(cached[name].error for name in run.usernames & cached.keys())
+    missing = ", ".join(
+        f"{errors[error]} {words}" for error, words in ERRORS.items() if errors[error] or error == NOT_FOUND
+    )
     log.info(
-        "%d asked, %d from cache, %d not found, %d without handle, %d still open; took %s",
-        *(len(run.asked), from_cache, sum(cached[name].error is not None for name in run.usernames & cached.keys())),
+        "%d asked, %d from cache, %s, %d without handle, %d still open; took %s",
+        *(len(run.asked), from_cache, missing),
         *(sum(row.username is None for row in run.rows), len(unsettled), duration(seconds)),
     )
     for username in unsettled:
@@ -1059,6 +1345,10 @@ def coverage(filled: int, rows: int) -> str:
 
 
 # ---- The command line ----
+
+SLOWEST_RATE = 1 / 1440  # one request a day
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+EXIT_DONE, EXIT_OPEN, EXIT_UNUSABLE, EXIT_SIGNALLED = 0, 1, 2, 128  # 128 + the signal's number, as shells do
 
 
 def number(kind: Callable[[str], float], least: float, what: str) -> Callable[[str], Any]:
@@ -1092,19 +1382,19 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     pause = number(float, 0, "a number of seconds")
     add("-i", "--input", type=Path, required=True, metavar="CSV", help="path to input CSV file (required)")
     add("-o", "--output", type=Path, required=True, metavar="CSV", help="path for output CSV file (required)")
-    text = "max requests per minute, 10 is recommended (default: 20)"
-    add("-r", "--rate-limit", type=rate, default=20.0, metavar="N", help=text)
-    text = "directory for cache and progress files (default: .tmp)"
+    text = "max requests per minute, 10 is recommended (default: %(default)g)"
+    add("-r", "--rate-limit", type=rate, default=20, metavar="N", help=text)
+    text = "directory for cache and progress files (default: %(default)s)"
     add("--cache-dir", type=Path, default=Path(".tmp"), metavar="DIR", help=text)
     text = "re-fetch all profiles, ignoring cache and progress (default: off)"
     add("-f", "--force", action="store_true", help=text)
     text = "work on the first N rows only, for testing (default: all)"
     add("--limit", type=count, metavar="N", help=text)
     add("-v", "--verbose", action="store_true", help="debug logging (default: off)")
-    text = "profiles to process per batch (default: 100)"
+    text = "profiles to process per batch (default: %(default)d)"
     add("-b", "--batch-size", type=count, default=100, metavar="N", help=text)
-    text = "seconds to pause between batches, 0 for none (default: 1800)"
-    add("--batch-pause", type=pause, default=1800.0, metavar="SECONDS", help=text)
+    text = "seconds to pause between batches, 0 for none (default: %(default)g)"
+    add("--batch-pause", type=pause, default=1800, metavar="SECONDS", help=text)
     text = "header of the column that holds the handle (default: found by itself)"
     add("--username-column", metavar="HEADER", help=text)
     return parser.parse_args(argv)
@@ -1130,17 +1420,19 @@ def check_output(args: argparse.Namespace) -> None:
 
 def enrich(args: argparse.Namespace) -> int:
     """Do what the command line asks for; returns the exit code. Raises UnusableError before the first request."""
-    started = time.monotonic()
+    started = Moment.after(0.0)
+    source = web_address()
     sheet = Sheet(args.input, args.username_column)
     try:
         check_output(args)
         args.cache_dir.mkdir(parents=True, exist_ok=True)
-        with lock(args.cache_dir):
+        with contextlib.closing(Lock(args.cache_dir)) as lock:
             cache = Cache(args.cache_dir / CACHE_FILE)
-            ages = [profile.age(time.time()) for profile in cache.profiles.values()]
+            progress = Progress(args.cache_dir / PROGRESS_FILE, len(sheet.rows), max(LONGEST_WAIT, args.batch_pause))
+            fetched = [min(moment, time.time()) for moment in cache.moments()]
             write_whole(args.output, sheet.render(cache.profiles))
             if args.force:
-                (args.cache_dir / PROGRESS_FILE).unlink(missing_ok=True)
+                progress.move_to(0)
                 if cache.profiles:
                     backup = cache.start_over()
                     log.info(
@@ -1148,7 +1440,11 @@ def enrich(args: argparse.Namespace) -> int:
                         printable(str(backup)),
                     )
                 log.info("--force: if this run stops half-way, go on with the same command WITHOUT --force")
-            return finish(Enrichment(sheet, cache, args, ages), started)
+            last_request = max([lock.last_request, *fetched])
+            limiter = RateLimiter(args.rate_limit, last_request, progress.not_before, lock.touch, progress.hold_until)
+            asking = Asking(source, limiter, cache.profiles, fetched, args.batch_pause)
+            batch = Batch(args.batch_size, args.batch_pause, args.rate_limit, fetched)
+            return finish(Enrichment(sheet, cache, progress, limiter, asking, batch, args), started)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise UnusableError(f"{tell_os_error(error)}: give another path") from error
@@ -1156,24 +1452,26 @@ def enrich(args: argparse.Namespace) -> int:
         return EXIT_OPEN
 
 
-def finish(run: Enrichment, started: float) -> int:
+def finish(run: Enrichment, started: Moment) -> int:
     """Run to the end, or as far as it goes; save and tell what there is. Returns the exit code."""
     again = "run the same command again" + (", but WITHOUT --force" if run.args.force else "")
-    from_cache = len(run.usernames & run.cache.profiles.keys())
+    from_cache = run.count_settled()
     code = EXIT_DONE
     tell_plan(run)
     try:
         run.run()
-    except (Interrupted, StoppedError, OSError) as reason:
+    except (Interrupted, StoppedError, UnusableError, OSError) as reason:
         code, why = EXIT_OPEN, str(reason)
         if isinstance(reason, Interrupted):
             code, why = EXIT_SIGNALLED + reason.args[0], f"Interrupted by {reason.args[0].name}"
         elif isinstance(reason, OSError):
             why = f"Could not save ({tell_os_error(reason)})"
         saved, rows = save(run), len(run.rows)
-        done = next((index for index, _ in run.unsettled(run.position)), rows)
-        log.error("%s. Stopped after %d of %d rows, %s; to go on, %s", why, done, rows, saved, again)
-    tell_result(run, from_cache, time.monotonic() - started)
+        log.error("%s. Stopped after %d of %d rows, %s; to go on, %s", why, run.rows_done(), rows, saved, again)
+    tell_result(run, from_cache, -started.left())
+    if code == EXIT_DONE and run.unsaved:
+        log.error("The answers are in the cache, but not in the output: mend that, and %s", again)
+        return EXIT_OPEN
     if code == EXIT_DONE and run.unsettled():
         log.error("Some profiles are still open: %s", again)
         return EXIT_OPEN
@@ -1184,9 +1482,9 @@ def save(run: Enrichment) -> str:
     """Write the last checkpoint of a run that stops early; returns what became of it, in words."""
     try:
         run.checkpoint()
-    except OSError:
-        return "every answer so far is in the cache, but not in the output"
-    return "everything so far is saved"
+    except OSError as error:
+        run.unsaved = error
+    return "every answer so far is in the cache, but not in the output" if run.unsaved else "everything so far is saved"
 
 
 def tell_os_error(error: OSError) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -40,7 +41,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> CompressedTime:
 @pytest.fixture
 def standin(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """An Instagram that the program asks in place of the real one; it knows nobody yet but `instagram`."""
-    with StandIn(["instagram"]) as server:
+    with StandIn() as server:
         monkeypatch.setattr(instagram_enrichment, "API_URL", server.url)
         yield server
 
@@ -82,6 +83,26 @@ class World:
         assert printed.out == ""
         assert "Traceback" not in printed.err
         return Result(code, printed.err)
+
+    def run_and_interrupt(self, seconds: float, *flags: str) -> Result:
+        """Run the program, and press Ctrl+C after so many seconds of sleep."""
+        self.clock.at(seconds, lambda: instagram_enrichment.interrupt(signal.SIGINT, None))
+        return self.run(*flags)
+
+    def remember(self, *entries: dict[str, Any]) -> None:
+        """Make a cache of entries."""
+        self.cache_dir.mkdir(exist_ok=True)
+        self.cache_file.write_text(json.dumps({entry["username"]: entry for entry in entries}))
+
+    @property
+    def all_live(self) -> bool:
+        """Whether every profile ended with its own biography: none lost, none falsified."""
+        return all(text == f"The biography of {name}" for name, text in self.biographies().items())
+
+    @property
+    def gone(self) -> list[str]:
+        """The profiles that are cached as not found."""
+        return [name for name, entry in self.cache.items() if entry["error"] == "NOT_FOUND"]
 
     @property
     def cache(self) -> dict[str, dict[str, Any]]:

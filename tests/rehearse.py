@@ -8,6 +8,8 @@ Output and cache go to .tmp/rehearsal/ in the current folder. An earlier rehears
 none where -i, -o or --cache-dir is given. The exit code is the program's.
 """
 
+from __future__ import annotations
+
 import argparse
 import functools
 import json

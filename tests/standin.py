@@ -33,41 +33,63 @@ def data(status: int, value: object, **headers: str) -> tuple[int, dict[str, str
     return status, {"Content-Type": "application/json; charset=utf-8", **fields}, json.dumps(value).encode()
 
 
+def user(name: str) -> dict[str, Any]:
+    """An invented profile in the shape of Instagram's `data.user`."""
+    return {
+        "username": name,
+        "full_name": name.title(),
+        "biography": f"The biography of {name}",
+        "category_name": "Blogger",
+        "edge_followed_by": {"count": 1000},
+        "is_business_account": True,
+        "is_verified": False,
+    }
+
+
 WAIT = "Please wait a few minutes before you try again."
 ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
-    "401": data(401, {"message": WAIT, "require_login": True, "status": "fail"}),
+    "401": data(401, {"message": WAIT, "require_login": True, "igweb_rollout": True, "status": "fail"}),
     "401 without a message": (401, {}, b""),
     "429": data(429, {"message": "rate limited", "status": "fail"}),
     "429 html": (429, {"Content-Type": "text/html"}, PAGE),
     "403": data(403, {"message": "forbidden", "status": "fail"}),
-    "400 checkpoint": data(400, {"message": "checkpoint_required", "status": "fail"}),
-    "400 challenge": data(400, {"message": "challenge_required", "status": "fail"}),
-    "400 feedback": data(400, {"message": "feedback_required", "status": "fail"}),
-    "400 login": data(400, {"message": "login_required", "status": "fail"}),
+    "400 checkpoint": data(400, {"message": "checkpoint_required"}),
+    "400 challenge": data(400, {"message": "challenge_required"}),
+    "400 feedback": data(400, {"message": "feedback_required"}),
+    "400 login": (400, {"Content-Type": "text/html"}, b"login required"),
+    "400 status fail": data(400, {"message": "useragent mismatch", "status": "fail"}),
     "redirect to login": (302, {"Location": "https://www.instagram.com/accounts/login/?next=/"}, b""),
     "redirect to challenge": (302, {"Location": "/challenge/?next=/"}, b""),
     "login page": page(LOGIN_PAGE),
-    "page": page(PAGE),
-    "200 status fail": data(200, {"message": WAIT, "status": "fail"}),
+    "200 status fail": data(200, {"message": "something", "status": "fail"}),
+    "404 please wait": data(404, {"message": WAIT}),
+    "404 require_login": data(404, {"require_login": True}),
+    "null errors": data(200, {"data": {"user": None}, "errors": [{"message": "execution error"}], "status": "ok"}),
+    "null require_login": data(200, {"data": {"user": None}, "require_login": True, "status": "ok"}),
     "404": data(404, {}),
     "null": data(200, {"data": {"user": None}, "status": "ok"}),
+    "page": page(PAGE),
     "500": (500, {"Content-Type": "text/html"}, PAGE),
     "503": (503, {}, b""),
-    "400 other": data(400, {"message": "useragent mismatch", "status": "fail"}),
-    "418": data(418, {"message": "a teapot"}),
-    "redirect elsewhere": (302, {"Location": "https://www.instagram.com/"}, b""),
     "not json": (200, {"Content-Type": "application/json"}, b'{"data": {"user": {"biogr'),
     "empty": (200, {"Content-Type": "application/json"}, b""),
     "list": data(200, []),
     "no user": data(200, {"data": {}, "status": "ok"}),
+    "empty user": data(200, {"data": {"user": {}}, "status": "ok"}),
+    "somebody else": data(200, {"data": {"user": user("somebody.else")}, "status": "ok"}),
+    "400": (400, {}, b""),
+    "418": data(418, {"message": "a teapot"}),
+    "redirect elsewhere": (302, {"Location": "https://www.instagram.com/"}, b""),
 }
 
 
 class Request(NamedTuple):
     time: float  # of time.monotonic() in this process: virtual where a test has patched it
+    wall: float  # the same of time.time()
     username: str
     headers: dict[str, str]
     answer: str  # the behaviour that was chosen
+    port: int  # of the client's end of the connection
 
 
 class StandIn(ThreadingHTTPServer):
@@ -78,7 +100,8 @@ class StandIn(ThreadingHTTPServer):
 
     def __init__(self, users: dict[str, dict[str, Any]] | Iterable[str] = ()) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.users = users if isinstance(users, dict) else {name: user(name) for name in users}
+        known = users if isinstance(users, dict) else {name: user(name) for name in users}
+        self.users = {"instagram": user("instagram"), **known}
         self.behaviour: dict[str, str | tuple[int, dict[str, str], bytes]] = {}
         self.burst: deque[str | tuple[int, dict[str, str], bytes]] = deque()
         self.blocked_until = float("-inf")
@@ -91,6 +114,11 @@ class StandIn(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/api/v1/users/web_profile_info/"
+
+    @property
+    def gaps(self) -> list[float]:
+        """The seconds between requests."""
+        return [later.time - earlier.time for earlier, later in zip(self.log, self.log[1:])]
 
     @property
     def names(self) -> list[str]:
@@ -115,19 +143,6 @@ class StandIn(ThreadingHTTPServer):
         return self.behaviour.get(username, "live" if username in self.users else "404")
 
 
-def user(name: str) -> dict[str, Any]:
-    """An invented profile in the shape of Instagram's `data.user`."""
-    return {
-        "username": name,
-        "full_name": name.title(),
-        "biography": f"The biography of {name}",
-        "category_name": "Blogger",
-        "edge_followed_by": {"count": 1000},
-        "is_business_account": True,
-        "is_verified": False,
-    }
-
-
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -140,7 +155,11 @@ class Handler(BaseHTTPRequestHandler):
         standin = self.server
         username = parse_qs(urlsplit(self.path).query).get("username", [""])[0]
         chosen = standin.choose(username)
-        standin.log.append(Request(time.monotonic(), username, dict(self.headers), str(chosen)[:30]))
+        standin.log.append(
+            Request(
+                time.monotonic(), time.time(), username, dict(self.headers), str(chosen)[:30], self.client_address[1]
+            )
+        )
         standin.asked.set()
         if standin.delay:
             threading.Event().wait(standin.delay)
@@ -154,7 +173,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def send(self, answer: tuple[int, dict[str, str], bytes]) -> None:
         status, headers, body = answer
-        self.send_response(status)
+        (self.send_response_only if "Date" in headers else self.send_response)(status)
         for name, value in headers.items():
             self.send_header(name, value)
         if "Content-Length" not in headers:

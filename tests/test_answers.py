@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -10,71 +12,90 @@ from standin import ANSWERS, LOGIN_PAGE, PAGE, StandIn, data, page, user
 
 import instagram_enrichment as ig
 
-MEANINGS = {
-    "401": ig.Blocked,
-    "401 without a message": ig.Blocked,
-    "429": ig.Blocked,
-    "429 html": ig.Blocked,
-    "403": ig.Blocked,
-    "400 checkpoint": ig.Blocked,
-    "400 challenge": ig.Blocked,
-    "400 feedback": ig.Blocked,
-    "400 login": ig.Blocked,
-    "redirect to login": ig.Blocked,
-    "redirect to challenge": ig.Blocked,
-    "login page": ig.Blocked,
-    "200 status fail": ig.Blocked,
-    "page": ig.HtmlPage,
-    "404": None,
-    "null": None,
+MEANINGS: dict[str, Any] = {
+    "401": ig.Refusal,
+    "401 without a message": ig.Refusal,
+    "429": ig.Refusal,
+    "429 html": ig.Refusal,
+    "403": ig.Refusal,
+    "400 checkpoint": ig.Refusal,
+    "400 challenge": ig.Refusal,
+    "400 feedback": ig.Refusal,
+    "400 login": ig.Refusal,
+    "400 status fail": ig.Refusal,
+    "redirect to login": ig.Refusal,
+    "redirect to challenge": ig.Refusal,
+    "login page": ig.Refusal,
+    "200 status fail": ig.Refusal,
+    "404 please wait": ig.Refusal,
+    "404 require_login": ig.Refusal,
+    "null errors": ig.Refusal,
+    "null require_login": ig.Refusal,
+    "404": ig.Missing,
+    "null": ig.Missing,
+    "page": ig.Missing,
     "500": ig.NetworkTrouble,
     "503": ig.NetworkTrouble,
     "not json": ig.NetworkTrouble,
     "empty": ig.NetworkTrouble,
-    "list": ig.NetworkTrouble,
-    "no user": ig.NetworkTrouble,
-    "400 other": ig.Trouble,
-    "418": ig.Trouble,
-    "redirect elsewhere": ig.Trouble,
+    "list": ig.Unanswered,
+    "no user": ig.Unanswered,
+    "empty user": ig.Unanswered,
+    "somebody else": ig.Unanswered,
+    "400": ig.Unanswered,
+    "418": ig.Unanswered,
+    "redirect elsewhere": ig.Unanswered,
 }
 
 MORE_ANSWERS: list[tuple[tuple[int, dict[str, str], bytes], Any]] = [
-    (data(200, {"data": {"user": None}, "status": "fail"}), ig.Blocked),
-    (data(200, {"data": {"user": user("x")}, "status": "fail"}), ig.Blocked),
-    (data(200, {"data": {"user": None}, "message": "checkpoint_required"}), ig.Blocked),
-    (data(200, {"message": "login_required"}), ig.Blocked),
-    (data(200, {"data": {"user": []}}), ig.NetworkTrouble),
-    (data(200, {"data": {"user": "x"}}), ig.NetworkTrouble),
-    (data(200, {"data": {"user": False}}), ig.NetworkTrouble),
-    (data(200, {"data": None}), ig.NetworkTrouble),
-    (data(200, {"data": []}), ig.NetworkTrouble),
-    (data(200, {}), ig.NetworkTrouble),
+    (data(200, {"data": {"user": None}, "status": "fail"}), ig.Refusal),
+    (data(200, {"data": {"user": user("x")}, "status": "fail"}), ig.Refusal),
+    (data(200, {"data": {"user": None}, "message": "checkpoint_required"}), ig.Refusal),
+    (data(200, {"message": "login_required"}), ig.Refusal),
+    (data(200, {"require_login": True}), ig.Refusal),
+    (data(503, {"message": "Please wait a few minutes", "status": "fail"}), ig.Refusal),
+    (data(503, {"message": "Oops", "status": "fail"}), ig.NetworkTrouble),
+    (data(404, {"message": "User not found", "status": "fail"}), ig.Missing),
+    (data(404, {"errors": ["x"]}), ig.Refusal),
+    (data(404, {"errors": [], "require_login": False}), ig.Missing),
+    ((404, {"Content-Type": "text/html"}, PAGE), ig.Missing),
+    ((404, {}, b"["), ig.Missing),
+    (data(200, {"data": {"user": []}}), ig.Unanswered),
+    (data(200, {"data": {"user": "x"}}), ig.Unanswered),
+    (data(200, {"data": {"user": False}}), ig.Unanswered),
+    (data(200, {"data": {"user": user("y")}}), ig.Unanswered),
+    (data(200, {"data": {"user": {"username": "xx"}}}), ig.Unanswered),
+    (data(200, {"data": None}), ig.Unanswered),
+    (data(200, {"data": []}), ig.Unanswered),
+    (data(200, {}), ig.Unanswered),
+    (data(200, 5), ig.Unanswered),
+    (data(200, "user"), ig.Unanswered),
     (data(200, None), ig.NetworkTrouble),
-    (data(200, 5), ig.NetworkTrouble),
-    (data(200, "user"), ig.NetworkTrouble),
-    (data(204, {}), ig.Trouble),
-    (data(206, {"data": {"user": user("x")}}), ig.Trouble),
-    (data(410, {}), ig.Trouble),
+    (data(204, {}), ig.Unanswered),
+    (data(206, {"data": {"user": user("x")}}), ig.Unanswered),
+    (data(410, {}), ig.Unanswered),
     (data(599, {}), ig.NetworkTrouble),
-    (data(999, {}), ig.Trouble),
+    (data(999, {}), ig.Unanswered),
+    (data(999, {"status": "fail"}), ig.Refusal),
     ((200, {}, b"[" * 200_000), ig.NetworkTrouble),
-    ((200, {}, b'{"data": {"user": {"follower_count": ' + b"9" * 5000 + b"}}}"), ig.NetworkTrouble),
+    ((200, {}, b'{"data": {"user": {"follower_count": ' + b"9" * 5000 + b"}}"), ig.NetworkTrouble),
     ((200, {}, b"\xff\xfe\x00"), ig.NetworkTrouble),
     ((200, {}, b'<?xml version="1.0"?><Error/>'), ig.NetworkTrouble),
     ((200, {"Content-Type": "text/html"}, b""), ig.NetworkTrouble),
     ((200, {"Content-Type": "text/html"}, b"Bad gateway"), ig.NetworkTrouble),
-    ((200, {}, PAGE), ig.HtmlPage),
     ((200, {}, b"<!---->" * 5000 + b"x"), ig.NetworkTrouble),
-    ((200, {}, b"\xef\xbb\xbf \n<!-- x --><HTML lang=de>"), ig.HtmlPage),
-    (page(b"<html><title>Page not found</title><a href='/accounts/login/'>Log in</a></html>"), ig.HtmlPage),
-    (page(b"<html>Sorry, this page isn&#39;t available. <a>Log in</a></html>"), ig.HtmlPage),
-    (page(LOGIN_PAGE.upper()), ig.Blocked),
-    (page(b"<html><title>Log in \xe2\x80\xa2 Instagram</title></html>"), ig.Blocked),
-    (page(b"<html><script>location='/challenge/'</script></html>"), ig.Blocked),
-    (page(b"<html><form><input type='password'></form></html>"), ig.Blocked),
-    ((301, {"Location": "https://i.instagram.com/challenge/123/abc"}, b""), ig.Blocked),
-    ((303, {}, b""), ig.Trouble),
-    ((404, {"Content-Type": "text/html"}, PAGE), None),
+    ((200, {}, PAGE), ig.Missing),
+    ((200, {"Content-Type": "text/HTML"}, b"  <p>no html tag</p>"), ig.Missing),
+    ((200, {}, b"\xef\xbb\xbf \n<!-- x --><HTML lang=de>"), ig.Missing),
+    (page(b"<html><title>Page not found</title><a href='/accounts/login/'>Log in</a></html>"), ig.Missing),
+    (page(b"<html>Sorry, this page isn&#39;t available. <a>Log in</a></html>"), ig.Missing),
+    (page(b"<html><title>Blogin \xe2\x80\xa2 Instagram</title></html>"), ig.Missing),
+    (page(LOGIN_PAGE.upper()), ig.Refusal),
+    (page(b"<html><title>Log in \xe2\x80\xa2 Instagram</title></html>"), ig.Refusal),
+    (page(b"<html><title lang='en'>Sign-in</title></html>"), ig.Refusal),
+    (page(b"<html><title>Challenge required</title></html>"), ig.Refusal),
+    ((301, {"Location": "https://i.instagram.com/challenge/123/abc"}, b""), ig.Refusal),
+    ((303, {}, b""), ig.Unanswered),
 ]
 
 
@@ -84,74 +105,86 @@ MORE_ANSWERS: list[tuple[tuple[int, dict[str, str], bytes], Any]] = [
     ids=[*MEANINGS, *(f"{answer[0]} {answer[2][:40]!r}" for answer, _ in MORE_ANSWERS)],
 )
 def test_an_answer_means(answer: tuple[int, dict[str, str], bytes], meaning: Any) -> None:
-    if meaning is None:
-        assert ig.understand(*answer) is None
-    else:
-        with pytest.raises(ig.Trouble) as trouble:
-            ig.understand(*answer)
-        assert trouble.type is meaning
+    with pytest.raises(ig.Unanswered) as unanswered:
+        ig.understand_web("x", ig.Response(*answer))
+    assert unanswered.type is meaning
 
 
 def test_every_answer_of_the_stand_in_has_a_meaning_in_this_table() -> None:
     assert MEANINGS.keys() == ANSWERS.keys()
 
 
-def test_a_user_object_is_the_profile() -> None:
-    assert ig.understand(*data(200, {"data": {"user": user("ana")}, "status": "ok"})) == user("ana")
-    assert ig.understand(*data(200, {"data": {"user": {}}})) == {}
+@pytest.mark.parametrize("fields", [user("ana"), user("ANA"), {"username": None}, {"id": "1"}, {"username": 5}])
+def test_a_user_object_is_the_profile(fields: dict[str, Any]) -> None:
+    understood = ig.understand_web("ana", ig.Response(*data(200, {"data": {"user": fields}, "status": "ok"})))
+    profile = ig.Profile.answered("ana", understood)
+    assert profile.error is None
+    assert profile.biography == fields.get("biography")
 
 
 def test_a_message_from_outside_is_told_without_its_control_characters() -> None:
-    with pytest.raises(ig.Blocked) as trouble:
-        ig.understand(*data(401, {"message": "\x1b[31mwait\r\n\u202e"}))
-    assert str(trouble.value) == r"rate limited (401): \x1b[31mwait\x0d\x0a\x202e"
+    with pytest.raises(ig.Refusal) as refusal:
+        ig.understand_web("x", ig.Response(*data(401, {"message": "\x1b[31mwait\r\n\u202e"})))
+    assert str(refusal.value) == r"rate limited (401): \x1b[31mwait\x0d\x0a\x202e"
+
+
+NOON = "Thu, 01 Jan 2026 12:00:00 GMT"
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"),
+    ("headers", "seconds"),
     [
-        ("", 0),
-        ("0", 0),
-        ("120", 120),
-        ("14400", 14400),
-        ("999999", 14400),
-        ("9" * 5000, 14400),
-        ("-5", 0),
-        ("1.5", 0),
-        ("soon", 0),
-        ("inf", 0),
-        ("Thu, 01 Jan 1970 02:00:00 GMT", 7200 - 1000),
-        ("Thu, 01 Jan 1970 02:00:00 -0000", 7200 - 1000),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", 14400),
-        ("Fri, 99 Foo 99999 23:59:59 GMT", 0),
+        ({}, 0),
+        ({"Retry-After": ""}, 0),
+        ({"Retry-After": "0"}, 0),
+        ({"Retry-After": "120"}, 120),
+        ({"Retry-After": " 120 "}, 120),
+        ({"Retry-After": "14400"}, 14400),
+        ({"Retry-After": "999999"}, 14400),
+        ({"Retry-After": "9" * 5000}, 14400),
+        ({"Retry-After": "-5"}, 0),
+        ({"Retry-After": "1.5"}, 0),
+        ({"Retry-After": "soon"}, 0),
+        ({"Retry-After": "inf"}, 0),
+        ({"Retry-After": "Thu, 01 Jan 2026 14:00:00 GMT", "Date": NOON}, 7200),
+        ({"Retry-After": "Thu, 01 Jan 2026 14:00:00 -0000", "Date": NOON}, 7200),
+        ({"Retry-After": "Thu, 01 Jan 2026 11:00:00 GMT", "Date": NOON}, 0),
+        ({"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT", "Date": NOON}, 14400),
+        ({"Retry-After": "Fri, 99 Foo 99999 23:59:59 GMT", "Date": NOON}, 0),
     ],
 )
-def test_retry_after_is_seconds_or_a_date_and_four_hours_at_most(value: str, seconds: float) -> None:
-    assert ig.retry_after_seconds(value, now=1000) == seconds
+def test_a_wait_is_asked_for_in_seconds_or_by_a_date_and_four_hours_at_most(
+    headers: dict[str, str], seconds: float
+) -> None:
+    assert ig.wait_asked_for(headers) == seconds
+
+
+@pytest.mark.parametrize("headers", [{}, {"Date": "yesterday"}])
+def test_a_date_is_relative_to_our_own_clock_where_the_response_has_none(headers: dict[str, str]) -> None:
+    moment = formatdate(time.time() + 600, usegmt=True)
+    assert ig.wait_asked_for({"Retry-After": moment, **headers}) == pytest.approx(600, abs=2)
 
 
 ODD_FIELDS: dict[str, dict[str, Any]] = {
-    "nothing": {},
-    "all null": dict.fromkeys(user("x")),
-    "all numbers": dict.fromkeys(user("x"), 5),
-    "all lists": {key: [] for key in user("x")},
-    "all objects": {key: {"a": 1} for key in user("x")},
-    "all booleans": dict.fromkeys(user("x"), True),
-    "followers not a number": {**user("x"), "edge_followed_by": {"count": "many"}},
-    "followers not finite": {**user("x"), "edge_followed_by": {"count": float("nan")}},
-    "followers true": {**user("x"), "edge_followed_by": {"count": True}},
-    "another name": user("somebody.else"),
-    "nul": {**user("x"), "biography": "a\0b"},
-    "ansi": {**user("x"), "biography": "\x1b[2J\x1b]0;title\x07", "category_name": "\x1b[31mRed"},
-    "bidi": {**user("x"), "biography": "\u202eevil\u2066", "category_name": "\u202eevil"},
-    "line separators": {**user("x"), "biography": "a\u2028b\u2029c\x85d\x0be"},
-    "lone surrogate": {**user("x"), "biography": "a\ud800b", "full_name": "\udfff"},
-    "long": {**user("x"), "biography": "long " * 2000},
-    "formula": {**user("x"), "biography": '=HYPERLINK("http://127.0.0.1/";"x")', "category_name": "+1"},
-    "looks like the cache": {**user("x"), "biography": '"}\n}\n"y": {"biography": "z", "error": null},\n'},
-    "quotes and commas": {**user("x"), "biography": 'say "hi", or\tdon\'t; ok'},
-    "many keys": {**user("x"), **{f"key{n}": n for n in range(5000)}},
+    "nothing but an id": {"id": "1"},
+    "all null": dict.fromkeys(user("odd.one")),
+    "all numbers": dict.fromkeys(user("odd.one"), 5),
+    "all lists": {key: [] for key in user("odd.one")},
+    "all objects": {key: {"a": 1} for key in user("odd.one")},
+    "all booleans": dict.fromkeys(user("odd.one"), True),
+    "followers not a number": {**user("odd.one"), "edge_followed_by": {"count": "many"}},
+    "followers not finite": {**user("odd.one"), "edge_followed_by": {"count": float("nan")}},
+    "followers true": {**user("odd.one"), "edge_followed_by": {"count": True}},
+    "nul": {**user("odd.one"), "biography": "a\0b"},
+    "ansi": {**user("odd.one"), "biography": "\x1b[2J\x1b]0;title\x07", "category_name": "\x1b[31mRed"},
+    "bidi": {**user("odd.one"), "biography": "\u202eevil\u2066", "category_name": "\u202eevil"},
+    "line separators": {**user("odd.one"), "biography": "a\u2028b\u2029c\x85d\x0be"},
+    "lone surrogate": {**user("odd.one"), "biography": "a\ud800b", "full_name": "\udfff"},
+    "long": {**user("odd.one"), "biography": "long " * 2000},
+    "formula": {**user("odd.one"), "biography": '=HYPERLINK("http://127.0.0.1/";"x")', "category_name": "+1"},
+    "looks like the cache": {**user("odd.one"), "biography": '"}\n}\n"y": {"biography": "z", "error": null},\n'},
+    "quotes and commas": {**user("odd.one"), "biography": 'say "hi", or\tdon\'t; ok'},
+    "many keys": {**user("odd.one"), **{f"key{n}": n for n in range(5000)}},
 }
 KEYS = [
     *("username", "full_name", "biography", "category_name", "follower_count"),
@@ -189,9 +222,6 @@ HOSTILE_BODIES: dict[str, tuple[int, dict[str, str], bytes]] = {
     "deflate that is none": (200, {"Content-Encoding": "deflate"}, b"\x00\x01"),
     "unknown charset": (200, {"Content-Type": "application/json; charset=nonsense"}, b"{"),
     "11 MB": (200, {"Content-Type": "application/json"}, b" " * (11 * 2**20) + b"{}"),
-    "utf-16": (200, {}, json.dumps({"data": {"user": 1}}).encode("utf-16")),
-    "odd location": (302, {"Location": "http://[bad"}, b""),
-    "no location": (302, {}, b""),
     "odd cookie": (429, {"Set-Cookie": "\x01=;;;=", "Retry-After": "\x7f"}, b""),
 }
 
@@ -216,6 +246,24 @@ def test_a_broken_answer_is_tried_again_and_never_cached(world: Any, name: str) 
     assert world.standin.streamed < 40 * 2**20, "no more than 10 MB are read; the rest is in the sockets' buffers"
 
 
+UNFORESEEN_BODIES: dict[str, tuple[int, dict[str, str], bytes]] = {
+    "utf-16": (200, {}, json.dumps({"data": {"user": 1}}).encode("utf-16")),
+    "odd location": (302, {"Location": "http://[bad"}, b""),
+    "no location": (302, {}, b""),
+}
+
+
+@pytest.mark.parametrize("answer", UNFORESEEN_BODIES.values(), ids=UNFORESEEN_BODIES)
+def test_an_answer_that_nobody_foresaw_is_not_tried_again_and_never_cached(world: Any, answer: Any) -> None:
+    world.live("one", "two")
+    world.standin.behaviour["one"] = answer
+    result = world.run()
+    assert result.code == 1
+    assert list(world.cache) == ["two"]
+    assert world.standin.names == ["one", "instagram", "two"]
+    assert "Still open: @one: " in result.log
+
+
 @pytest.mark.parametrize("behaviour", ["dripping", "dripping_head"])
 def test_an_answer_that_drips_is_cut_off(world: Any, behaviour: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ig, "ANSWER_TIMEOUT", 0.5)
@@ -231,17 +279,6 @@ def test_the_body_of_a_refusal_need_not_be_readable(world: Any) -> None:
     world.live("one")
     world.standin.burst.append((401, {"Content-Encoding": "gzip"}, b"not gzip"))
     assert "rate limited (401)" in world.run().log
-
-
-@pytest.mark.parametrize("answer", ["400 other", "418", "redirect elsewhere"])
-def test_an_unexpected_status_leaves_the_profile_open_and_is_told(world: Any, answer: str) -> None:
-    world.live("one", "two")
-    world.standin.behaviour["one"] = answer
-    result = world.run()
-    assert result.code == 1
-    assert list(world.cache) == ["two"]
-    assert world.standin.names == ["one", "two", "one"]
-    assert "Still open: @one: unexpected status" in result.log
 
 
 def test_requests_are_anonymous_and_look_like_the_web_client(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,4 +306,5 @@ def test_a_redirect_is_not_followed(world: Any) -> None:
         world.live("one")
         world.standin.behaviour["one"] = (302, {"Location": other.url + "?username=one"}, b"")
         assert world.run().code == 1
+        assert world.standin.names == ["one", "instagram"]
         assert other.log == []

@@ -508,7 +508,7 @@ def sheet_of(folder: Path, data: bytes, username_column: str | None = None) -> S
 
 
 def profile(name: str, category: str | None, biography: str | None) -> Profile:
-    return Profile.from_user(name, {"category_name": category, "biography": biography}, 0)
+    return Profile.answered(name, {"category_name": category, "biography": biography})
 
 
 @pytest.mark.parametrize(

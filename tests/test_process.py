@@ -135,7 +135,7 @@ def test_a_run_killed_half_way_asks_nobody_twice_but_the_one_in_flight(tmp_path:
 
 MOMENTS = {
     "a request": ([], "Plan:"),
-    "a jitter": ([], "At 10 a minute"),
+    "a jitter": ([], "Asking Instagram"),
     "a minute's wait": (["--batch-size", "100"], "try 2 of 4"),
     "a pause": (["--batch-size", "1"], "pausing 30 min"),
 }
@@ -321,7 +321,7 @@ def test_the_real_address_is_asked_through_a_proxy_over_verified_tls(
         assert code == (0 if trusted else 1), log
         assert server.names == (NAMES[:3] if trusted else [])
         if not trusted:
-            assert "Instagram can't be reached" in log
+            assert "can't be reached" in log
             assert "certificate" in log.lower()
 
 
@@ -343,5 +343,5 @@ def test_wrong_network_settings_are_told_in_one_line(
         code = ig.main(Folder(tmp_path, server, NAMES[:3]).flags())
     log = capsys.readouterr().err
     assert code == 1
-    assert log.count("Instagram can't be reached") == 1
+    assert log.count("can't be reached") == 1
     assert "Traceback" not in log

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from typing import Any
 
 import pytest
@@ -31,7 +32,8 @@ def test_the_cache_is_valid_json_with_one_entry_a_line_after_every_profile(world
         entries = json.loads(text)
         assert text.count("\n") == len(entries) + 2
         assert all(list(entry) == KEYS for entry in entries.values())
-        seen.append(list(entries))
+        if list(entries) not in seen:
+            seen.append(list(entries))
         return choose(username)
 
     world.standin.choose = look
@@ -240,22 +242,83 @@ def test_a_cache_changed_by_another_program_stops_the_run_and_loses_nothing(worl
     assert world.run().code == 0
 
 
-def test_a_folder_that_vanishes_stops_the_run_with_one_line(world: Any) -> None:
-    import shutil
-
-    world.live(*NAMES[:6])
+@pytest.mark.parametrize("kind", ["live", "401", "404"])
+def test_a_state_folder_that_is_removed_is_made_again_from_memory(world: Any, kind: str) -> None:
+    names = world.live(*NAMES[:6])
     choose = world.standin.choose
+    removed = []
 
-    def vanish(username: str) -> Any:
-        if username == NAMES[3]:
+    def remove(username: str) -> Any:
+        if username == NAMES[3] and not removed:
+            removed.append(username)
             shutil.rmtree(world.cache_dir)
+            return kind
         return choose(username)
 
-    world.standin.choose = vanish
+    world.standin.choose = remove
+    assert world.run().code == 0
+    assert list(world.cache) == names and world.all_live
+    assert world.cache_file.read_text().count("\n") == 6 + 2
+    assert len(world.standin.log) == 6 + {"live": 0, "401": 1, "404": 2}[kind], "nobody is asked twice"
+
+
+def test_a_state_folder_that_cannot_be_made_again_stops_the_run_with_one_line(world: Any) -> None:
+    names = world.live(*NAMES[:6])
+    choose = world.standin.choose
+
+    def replace(username: str) -> Any:
+        if username == NAMES[3]:
+            shutil.rmtree(world.cache_dir)
+            world.cache_dir.write_text("in the way")
+        return choose(username)
+
+    world.standin.choose = replace
     result = world.run()
     assert result.code == 1
     assert result.log.count("Could not save") == 1
-    assert world.output.read_text().count("The biography") == 3
+    assert list(world.biographies().values()) == [f"The biography of {name}" for name in names[:3]] + [""] * 3
+    world.cache_dir.unlink()
+
+
+def test_an_entry_that_is_replaced_keeps_one_line_a_name(world: Any, cached_entry: Any) -> None:
+    path = world.folder / "ig_cache.json"
+    path.write_bytes(ours({name: cached_entry(name) for name in NAMES[:9]}))
+    cache = ig.Cache(path)
+    for name in (NAMES[3], NAMES[8], "new.one", "new.one"):
+        cache.add(ig.Profile.answered(name, {"biography": "anew"}))
+    assert path.read_text().count("\n") == 10 + 2
+    assert list(json.loads(path.read_text())) == [*NAMES[:9], "new.one"]
+    assert json.loads(path.read_text())[NAMES[8]]["biography"] == "anew"
+    assert ig.Cache(path).profiles == cache.profiles
+    assert [other.name for other in world.folder.iterdir()] == ["ig_cache.json"]
+
+
+def test_a_name_that_stands_twice_counts_as_it_stands_last_and_is_no_damage(world: Any, cached_entry: Any) -> None:
+    world.live(*NAMES[:3])
+    world.cache_dir.mkdir()
+    lines = [
+        f'"{name}": {json.dumps(cached_entry(name, biography=text))}'
+        for name, text in (
+            (NAMES[0], "old"),
+            (NAMES[1], "The biography of profile.001"),
+            (NAMES[0], "The biography of profile.000"),
+        )
+    ]
+    world.cache_file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    result = world.run()
+    assert result.code == 0 and world.all_live
+    assert "damaged" not in result.log
+    assert world.cache_file.read_text().count("\n") == 3 + 2
+
+
+def test_the_cache_knows_profiles_not_columns(world: Any, cached_entry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ig, "COLUMNS", {"Name": "full_name"})
+    world.live(*NAMES[:2])
+    world.remember(cached_entry(NAMES[0]))
+    world.input.write_text(f"Handle,Name\n{NAMES[0]},\n{NAMES[1]},\n")
+    assert world.run().code == 0
+    assert world.standin.names == [NAMES[1]]
+    assert world.rows[1:] == [[NAMES[0], NAMES[0].title()], [NAMES[1], NAMES[1].title()]]
 
 
 def test_the_output_is_whole_at_every_moment(world: Any) -> None:

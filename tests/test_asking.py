@@ -1,0 +1,596 @@
+"""Asking Instagram: the four rules (tries, the witness, pauses, the second pass), and the closed door."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from standin import ANSWERS, data, user
+
+NAMES = [f"profile.{number:03}" for number in range(400)]
+MINUTE, HOUR = 60.0, 3600.0
+
+REFUSALS = [
+    "401",
+    "429",
+    "403",
+    "login page",
+    "redirect to login",
+    "400 checkpoint",
+    "200 status fail",
+    "404 please wait",
+]
+UNFORESEEN = ["418", "400", "redirect elsewhere", "list", "empty user", "somebody else"]
+MISSING = ["404", "null", "page"]
+
+
+def long_pauses(world: Any) -> list[int]:
+    """The gaps between requests of over two minutes, in minutes."""
+    return [round(gap / 60) for gap in world.standin.gaps if gap > 2 * MINUTE + 10]
+
+
+def hours(started: float) -> float:
+    return (time.monotonic() - started) / HOUR
+
+
+# ---- Rule 1: tries ----
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_tries_a_refusal_waits_a_minute_before_each_of_three_retries(world: Any, kind: str) -> None:
+    names = world.live(*NAMES[:3])
+    world.standin.burst.extend([kind] * 3)
+    assert world.run().code == 0
+    assert world.standin.names == [names[0]] * 4 + names[1:]
+    assert all(MINUTE <= gap < MINUTE + 10 for gap in world.standin.gaps[:3])
+    assert world.all_live
+
+
+def test_tries_trouble_is_tried_again_with_a_growing_wait(world: Any) -> None:
+    names = world.live(*NAMES[:2])
+    world.standin.burst.extend(["live", "500", "reset", "torn"])
+    assert world.run("-r", "60").code == 0
+    assert world.standin.names == [names[0], *[names[1]] * 4]
+    waits = world.standin.gaps[1:]
+    assert 5 <= waits[0] < 15 <= 10 + waits[1] < 30
+    assert 20 <= waits[2] < 30
+    assert world.all_live
+
+
+@pytest.mark.parametrize("kind", ["401", "500", "reset"])
+def test_tries_end_after_the_fourth_and_then_the_witness_is_asked(world: Any, kind: str) -> None:
+    names = world.live(*NAMES[:3])
+    world.standin.behaviour[names[1]] = kind
+    assert world.run().code == 1
+    assert world.standin.names == [names[0], *[names[1]] * 4, names[0], names[2]]
+
+
+@pytest.mark.parametrize("kind", UNFORESEEN)
+def test_tries_an_answer_that_nobody_foresaw_is_not_tried_again(world: Any, kind: str) -> None:
+    names = world.live(*NAMES[:3])
+    world.standin.behaviour[names[1]] = kind
+    result = world.run()
+    assert result.code == 1
+    assert world.standin.names == [names[0], names[1], names[0], names[2]]
+    assert f"Still open: @{names[1]}: " in result.log
+    assert max(world.standin.gaps) < 10
+
+
+def test_tries_after_any_refusal_nothing_is_sent_for_a_minute_not_even_for_the_witness(world: Any) -> None:
+    names = world.live(*NAMES[:20])
+    world.standin.behaviour[names[4]] = "401"
+    assert world.run().code == 1
+    refused = [at for at, request in enumerate(world.standin.log) if request.answer == "401"]
+    assert [world.standin.gaps[at] >= MINUTE for at in refused] == [True] * 4
+
+
+def test_tries_of_the_first_profile_in_vain_end_the_run_where_nothing_answers_at_all(world: Any) -> None:
+    world.live(*NAMES[:12])
+    world.standin.server_close()
+    world.standin.shutdown()
+    started = time.monotonic()
+    result = world.run()
+    assert result.code == 1
+    assert time.monotonic() - started < 2 * MINUTE
+    assert result.log.count("Instagram's web address can't be reached") == 1
+    assert world.cache == {}
+    assert not world.progress_file.exists()
+
+
+def test_tries_of_a_server_that_answers_with_errors_from_the_first_request_on_go_on(world: Any) -> None:
+    names = world.live(*NAMES[:12])
+    world.standin.burst.extend(["500"] * 25)
+    assert world.run().code == 0
+    assert len(world.cache) == len(names) and world.all_live
+
+
+# ---- Rule 2: the witness ----
+
+
+@pytest.mark.parametrize("kind", [*REFUSALS, *UNFORESEEN, "500", "torn"])
+def test_witness_answered_a_profile_without_data_is_left_open_and_holds_nobody_up(world: Any, kind: str) -> None:
+    names = world.live(*NAMES[:20])
+    world.standin.behaviour[names[4]] = kind
+    started = time.monotonic()
+    result = world.run()
+    assert result.code == 1
+    assert world.cache.keys() == set(names) - {names[4]}
+    assert not world.gone
+    tries = 1 if kind in UNFORESEEN else 4
+    assert world.standin.names.count(names[4]) == tries, "such a profile is not asked again in this run"
+    assert len(world.standin.log) == 19 + tries + 1
+    assert f"Still open: @{names[4]}: " in result.log
+    assert "run the same command again" in result.log
+    assert hours(started) < 0.15
+
+
+@pytest.mark.parametrize("kind", MISSING)
+@pytest.mark.parametrize("at", [0, 3])
+def test_witness_answered_a_profile_that_is_missing_twice_is_not_found(world: Any, kind: str, at: int) -> None:
+    names = world.live(*NAMES[:9])
+    gone = names[at]
+    world.standin.behaviour[gone] = kind
+    assert world.run().code == 0
+    assert world.gone == [gone]
+    sent = world.standin.names
+    first = sent.index(gone)
+    assert sent[first + 2] == gone and sent.count(gone) == 2
+    assert sent[first + 1] in (names[:at] or ["instagram"])
+    assert len(sent) == 9 + 2
+    assert max(world.standin.gaps) < 10
+
+
+@pytest.mark.parametrize("second", ["live", "401", "500", "418", "somebody else"])
+def test_witness_answered_a_profile_that_is_missing_once_is_no_less_open(world: Any, second: str) -> None:
+    names = world.live(*NAMES[:3])
+    answers = iter(["404"])
+    choose = world.standin.choose
+    world.standin.choose = lambda name: next(answers, second) if name == names[1] else choose(name)
+    assert world.run().code == (second != "live")
+    assert not world.gone
+    assert world.cache.keys() == {names[0], names[2], *([names[1]] if second == "live" else [])}
+    assert world.standin.names[-2] == (names[1] if second == "live" else names[0]), (
+        "in doubt the witness is asked again"
+    )
+
+
+def test_witness_is_drawn_at_random_from_the_live_profiles_of_the_cache(world: Any, cached_entry: Any) -> None:
+    old = [f"old{number}" for number in range(50)]
+    gone = [f"gone{number}" for number in range(30)]
+    world.live(*old)
+    world.write(gone)
+    dead = [cached_entry(f"dead{number}", biography=None, error="NOT_FOUND") for number in range(50)]
+    world.remember(*map(cached_entry, old), *dead)
+    assert world.run().code == 0
+    assert world.gone[50:] == gone
+    witnesses = world.standin.names[1::3]
+    assert set(witnesses) <= set(old)
+    assert len(set(witnesses)) > 10
+
+
+def test_witness_is_instagram_while_no_live_profile_is_known_and_is_never_cached(world: Any) -> None:
+    names = world.live(*NAMES[:4])
+    world.standin.behaviour = {names[0]: "404", names[1]: "418"}
+    world.run()
+    assert world.standin.names == [names[0], "instagram", names[0], names[1], "instagram", names[2], names[3]]
+    assert "instagram" not in world.cache
+
+
+@pytest.mark.parametrize("kind", MISSING)
+def test_witness_that_has_gone_since_gives_way_to_instagram(world: Any, cached_entry: Any, kind: str) -> None:
+    world.write(["gone", "behind"])
+    world.standin.users["behind"] = user("behind")
+    world.standin.behaviour.update(gone=kind, once=kind)
+    world.remember(cached_entry("once"))
+    assert world.run().code == 0
+    assert world.standin.names == ["gone", "once", "instagram", "gone", "behind"]
+    assert world.gone == ["gone"], "the witness keeps what is known of it"
+
+
+@pytest.mark.parametrize("kind", [*REFUSALS, *UNFORESEEN, "500", "reset", *MISSING])
+@pytest.mark.parametrize("live_before", [0, 6])
+def test_witness_not_answered_nothing_is_believed_and_the_run_pauses(world: Any, kind: str, live_before: int) -> None:
+    names = world.live(*NAMES[:12])
+    tries = 4 if kind in REFUSALS or kind in ("500", "reset") else 1
+    unreached = kind == "reset" and not live_before
+    witnesses = 2 if kind in MISSING and live_before else 1
+    world.standin.burst.extend(["live"] * live_before + [kind] * (tries + witnesses))
+    result = world.run("--batch-pause", "1800")
+    if unreached:
+        assert result.code == 1 and "can't be reached" in result.log
+        return
+    assert result.code == 0
+    assert len(world.cache) == len(names) and world.all_live
+    asked_twice = names[live_before]
+    assert world.standin.names[-1] == asked_twice, "it is asked for again in the second pass"
+    expected = [] if kind in ("500", "reset") else [30]
+    assert long_pauses(world) == expected
+    assert result.log.count("Nobody is answered") == 1
+
+
+@pytest.mark.parametrize(
+    "kind", [*MISSING, "404 please wait", "404 require_login", "null errors", "null require_login"]
+)
+@pytest.mark.parametrize("live_before", [0, 1, 50])
+def test_witness_an_answer_that_everybody_gets_makes_nobody_gone(world: Any, kind: str, live_before: int) -> None:
+    world.live(*NAMES[:100])
+    choose = world.standin.choose
+    world.standin.choose = lambda name: choose(name) if len(world.standin.log) < live_before else kind
+    assert world.run().code == 1
+    assert not world.gone
+    assert len(world.cache) == live_before
+    assert len(world.standin.log) <= live_before + 25
+
+
+@pytest.mark.parametrize("kind", MISSING)
+def test_witness_an_hour_of_not_found_for_everybody_makes_nobody_gone(world: Any, kind: str) -> None:
+    names = world.live(*NAMES[:100])
+    started = time.monotonic()
+    choose = world.standin.choose
+    world.standin.choose = lambda name: kind if 200 < time.monotonic() - started < 200 + HOUR else choose(name)
+    assert world.run().code == 0
+    assert len(world.cache) == len(names) and world.all_live
+
+
+def test_witness_an_answer_about_somebody_else_is_never_believed(world: Any) -> None:
+    names = world.live(*NAMES[:10])
+    shifted: list[str] = []
+
+    def choose(name: str) -> Any:
+        shifted.append(name)
+        return data(200, {"data": {"user": user(shifted[-2] if len(shifted) > 1 else name)}, "status": "ok"})
+
+    world.standin.choose = choose
+    assert world.run().code == 1
+    assert set(world.cache) <= set(names)
+    assert all(entry["biography"] == f"The biography of {name}" for name, entry in world.cache.items())
+
+
+def test_witness_a_username_in_another_case_is_the_same_profile(world: Any) -> None:
+    world.live("one")
+    world.standin.users["one"]["username"] = "One"
+    assert world.run().code == 0
+
+
+# ---- Rule 3: pauses ----
+
+
+def test_pauses_begin_with_the_batch_pause_and_double_up_to_four_hours(world: Any) -> None:
+    names = world.live(*NAMES[:30])
+    checkpoints = []
+    choose = world.standin.choose
+
+    def note_output(username: str) -> Any:
+        checkpoints.append(world.output.read_text().count("The biography"))
+        return choose(username)
+
+    world.standin.choose = note_output
+    world.standin.burst.extend(["live", *["401"] * 10])
+    result = world.run("--batch-pause", "1800")
+    assert result.code == 0
+    assert long_pauses(world) == [30, 60, 120, 240, 240, 240]
+    assert checkpoints[6] == 1, "the checkpoint is written before the pause"
+    assert world.standin.names[1:5] == [names[1]] * 4
+    assert set(world.standin.names[5:12]) == {names[0]}, "after each pause the witness is asked, once"
+    assert world.standin.names[12] == names[2], "answered, the run goes on where it was"
+    assert len(world.cache) == 30 and world.all_live
+
+
+def test_pauses_begin_anew_once_the_witness_was_answered(world: Any) -> None:
+    world.live(*NAMES[:40])
+    wall = ["418"] * 2
+    world.standin.burst.extend(["live", *wall, *["418"] * 2, "live", *wall])
+    assert world.run("--batch-pause", "1800").code == 0
+    assert long_pauses(world) == [30, 60, 120, 30]
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"), [("0", [1, 2, 4]), ("20", [1, 2, 4]), ("60", [1, 2, 4]), ("90", [2, 3, 6])]
+)
+def test_pauses_are_a_minute_at_least(world: Any, flag: str, expected: list[int]) -> None:
+    world.live(*NAMES[:10])
+    world.standin.burst.extend(["live", *["418"] * 4])
+    assert world.run("--batch-pause", flag).code == 0
+    assert [round(gap / 60) for gap in world.standin.gaps if gap > 50] == expected
+
+
+def test_pauses_longer_than_four_hours_stay_as_long_as_they_are(world: Any) -> None:
+    world.live(*NAMES[:10])
+    world.standin.burst.extend(["live", *["418"] * 4])
+    assert world.run("--batch-pause", str(5 * 3600)).code == 0
+    assert long_pauses(world) == [300, 300, 300]
+
+
+@pytest.mark.parametrize("kind", ["500", "503", "reset", "torn"])
+def test_pauses_are_short_where_a_network_or_server_is_in_trouble(world: Any, kind: str) -> None:
+    names = world.live(*NAMES[:10])
+    world.standin.burst.extend(["live", *[kind] * (4 + 8)])
+    result = world.run("--batch-pause", "1800")
+    assert result.code == 0
+    assert [round(gap / 60) for gap in world.standin.gaps if gap > 50] == [1, 2, 4, 8, 15, 15, 15, 15]
+    assert len(world.cache) == len(names) and world.all_live
+
+
+def test_pauses_for_a_refusal_after_those_for_the_network_are_no_longer_than_the_first(world: Any) -> None:
+    world.live(*NAMES[:10])
+    world.standin.burst.extend(["live", *["500"] * 9, "401", "500"])
+    assert world.run("--batch-pause", "1800").code == 0
+    assert [round(gap / 60) for gap in world.standin.gaps if gap > 50] == [1, 2, 4, 8, 15, 30, 15]
+
+
+@pytest.mark.parametrize("kind", ["reset", "500"])
+@pytest.mark.parametrize("minutes", [2, 10, 60, 480])
+def test_pauses_last_at_most_20_minutes_beyond_an_outage(world: Any, kind: str, minutes: int) -> None:
+    names = world.live(*NAMES[:30])
+    began: list[float] = []
+    choose = world.standin.choose
+
+    def outage(name: str) -> Any:
+        if len(world.standin.log) == 10:
+            began.append(time.monotonic())
+        is_out = began and time.monotonic() < began[0] + minutes * MINUTE
+        return kind if is_out else choose(name)
+
+    world.standin.choose = outage
+    assert world.run("--batch-pause", "1800").code == 0
+    first = next(request for request in world.standin.log[10:] if request.answer == "live")
+    assert first.time - began[0] - minutes * MINUTE < 20 * MINUTE
+    assert len(world.cache) == len(names) and world.all_live
+
+
+@pytest.mark.parametrize("kind", [*REFUSALS, *UNFORESEEN, *MISSING])
+@pytest.mark.parametrize("batch_pause", ["0", "1800"])
+def test_pauses_end_after_24_hours_with_one_last_question(world: Any, kind: str, batch_pause: str) -> None:
+    world.live(*NAMES[:50])
+    world.standin.choose = lambda name: kind
+    started = time.monotonic()
+    result = world.run("--batch-pause", batch_pause)
+    assert result.code == 1
+    assert len(world.standin.log) <= 20
+    assert 24 * HOUR - 1 <= time.monotonic() - started < 24.2 * HOUR
+    assert world.standin.log[-1].time - started > 24 * HOUR - MINUTE
+    assert "24 hours without an answer about a profile" in result.log
+    assert "run the same command again" in result.log
+    assert world.cache == {}
+
+
+def test_pauses_for_an_outage_of_24_hours_end_without_a_word_of_waiting_a_day(world: Any) -> None:
+    world.live(*NAMES[:5])
+    world.standin.choose = lambda name: "500"
+    result = world.run()
+    assert result.code == 1
+    assert "24 hours without an answer (server error 500): the network" in result.log
+    assert "wait a day" not in result.log
+    assert "wall" not in result.log
+
+
+@pytest.mark.parametrize(
+    "pair", [("401", "500"), ("418", "503"), ("reset", "401"), ("401", "418"), ("500", "login page")]
+)
+@pytest.mark.parametrize("batch_pause", ["0", "1800"])
+def test_pauses_bound_the_requests_into_a_block_of_mixed_kinds(
+    world: Any, pair: tuple[str, str], batch_pause: str
+) -> None:
+    world.live(*NAMES[:50])
+    choose = world.standin.choose
+    world.standin.choose = lambda name: choose(name) if len(world.standin.log) < 5 else pair[len(world.standin.log) % 2]
+    assert world.run("--batch-pause", batch_pause).code == 1
+    assert len(world.standin.log) <= 5 + 120
+    assert len(world.cache) == 5
+
+
+@pytest.mark.parametrize("seconds", ["14400", "7200", "5000"])
+def test_pauses_of_a_block_that_asks_for_long_waits_end_after_24_hours_too(world: Any, seconds: str) -> None:
+    world.live(*NAMES[:30])
+    world.standin.choose = lambda name: (429, {"Retry-After": seconds}, b"")
+    started = time.monotonic()
+    result = world.run()
+    assert result.code == 1
+    assert "24 hours without an answer about a profile" in result.log
+    assert all(gap >= int(seconds) for gap in world.standin.gaps)
+    assert hours(started) < 24 + 5 * int(seconds) / 3600
+
+
+@pytest.mark.parametrize("kind", ["401", "login page", "403", "418", "404"])
+@pytest.mark.parametrize("profiles", [1, 3, 50])
+def test_pauses_of_a_block_of_6_hours_are_waited_out_in_one_run(world: Any, kind: str, profiles: int) -> None:
+    names = world.live(*NAMES[:profiles])
+    world.standin.blocked_until, world.standin.blocked_with = time.monotonic() + 6 * HOUR, kind
+    assert world.run("--batch-pause", "1800").code == 0
+    assert sum(request.answer == kind for request in world.standin.log) <= 12
+    assert len(world.cache) == len(names) and world.all_live
+
+
+def test_pauses_while_the_machine_sleeps_are_no_hours_without_an_answer(world: Any) -> None:
+    names = world.live(*NAMES[:3])
+    world.standin.burst.extend(["live", *["418"] * 3])
+    world.clock.at(600, lambda: world.clock.close_lid(60 * HOUR))
+    assert world.run("--batch-pause", "1800").code == 0
+    assert len(world.cache) == len(names)
+
+
+def test_pauses_grow_on_until_a_profile_of_the_list_is_answered_where_only_instagram_ever_was(world: Any) -> None:
+    world.live(*NAMES[:60])
+    choose = world.standin.choose
+    world.standin.choose = lambda name: choose(name) if name == "instagram" else "401"
+    started = time.monotonic()
+    result = world.run("--batch-pause", "1800")
+    assert result.code == 1
+    assert 24 * HOUR <= time.monotonic() - started < 25 * HOUR
+    assert len(world.standin.log) <= 80
+    assert "24 hours without an answer about a profile" in result.log
+    assert next(count for count, gap in enumerate(world.standin.gaps, 1) if gap > 20 * MINUTE) == 25, "five left open"
+
+
+def test_pauses_where_only_instagram_was_answered_give_the_five_another_try(world: Any) -> None:
+    names = world.live(*NAMES[:20])
+    choose = world.standin.choose
+    world.standin.choose = lambda name: choose(name) if name == "instagram" or len(world.standin.log) >= 25 else "401"
+    assert world.run("--batch-pause", "1800").code == 0
+    assert len(world.cache) == 20 and world.all_live
+    assert world.standin.names[-5:] == names[:5]
+
+
+def test_pauses_four_left_open_in_a_row_are_none(world: Any) -> None:
+    names = world.live(*NAMES[:6])
+    world.standin.behaviour = dict.fromkeys(names[:4], "401")
+    assert world.run("--batch-pause", "1800").code == 1
+    assert long_pauses(world) == []
+    assert world.standin.names.count(names[0]) == 4
+
+
+@pytest.mark.parametrize("share", [2, 10])
+def test_pauses_are_none_for_profiles_that_are_closed_to_us_while_others_are_answered(world: Any, share: int) -> None:
+    names = world.live(*NAMES[:100])
+    world.standin.behaviour = {name: "401" for name in names[1::share]}
+    started = time.monotonic()
+    assert world.run("--batch-pause", "1800").code == 1
+    assert long_pauses(world) == []
+    assert hours(started) < {2: 5, 10: 1.5}[share]
+    assert len(world.cache) == 100 - 100 // share
+
+
+def test_pauses_are_none_for_a_dozen_leftovers_at_the_top_of_tomorrows_list(world: Any) -> None:
+    names = world.live(*NAMES[:52])
+    world.standin.behaviour = {name: "401" for name in names[:12]}
+    world.write(names[12:22])
+    assert world.run().code == 0
+    world.write(names)
+    started = time.monotonic()
+    assert world.run("--batch-pause", "1800").code == 1
+    assert hours(started) < 1.5
+    assert world.cache.keys() == set(names[12:])
+
+
+# ---- Rule 4: the second pass ----
+
+
+def test_second_pass_asks_once_more_for_what_was_left_open_at_a_wall(world: Any) -> None:
+    names = world.live(*NAMES[:10])
+    world.standin.burst.extend(["live", *["500"] * 5])
+    result = world.run()
+    assert result.code == 0
+    assert world.standin.names[-1] == names[1]
+    assert "Second pass, through what is still open: 1" in result.log
+    assert world.all_live
+    assert not world.progress_file.exists()
+
+
+def test_second_pass_leaves_a_profile_open_that_meets_a_wall_again(world: Any) -> None:
+    names = world.live(*NAMES[:3])
+    world.standin.burst.extend(["live", *["418"] * 2, "live", "live", "418", "418"])
+    result = world.run()
+    assert result.code == 1
+    assert world.standin.names.count(names[1]) == 2
+    assert f"Still open: @{names[1]}: unexpected status 418" in result.log
+    assert long_pauses(world) == [30], "a pause with nothing to ask behind it is none"
+
+
+@pytest.mark.parametrize("position", [0, 3, 10, 11, -1, 10**30, 2.0, True, None, "3", [3], {}])
+def test_second_pass_a_wrong_position_costs_an_order_never_a_profile(world: Any, position: Any) -> None:
+    names = world.live(*NAMES[:10])
+    world.cache_dir.mkdir()
+    world.progress_file.write_text(json.dumps({"last_processed_index": position}))
+    assert world.run().code == 0
+    assert world.all_live
+    start = position if type(position) is int and 0 <= position <= 10 else 0
+    assert world.standin.names == names[start:] + names[:start]
+
+
+def test_second_pass_does_not_move_the_position_back(world: Any) -> None:
+    world.live(*NAMES[:6])
+    world.cache_dir.mkdir()
+    world.progress_file.write_text(json.dumps({"last_processed_index": 4}))
+    positions = []
+    choose = world.standin.choose
+
+    def note(name: str) -> Any:
+        positions.append(json.loads(world.progress_file.read_text())["last_processed_index"])
+        return choose(name)
+
+    world.standin.choose = note
+    assert world.run().code == 0
+    assert positions == [4, 5, 6, 6, 6, 6]
+
+
+def test_second_pass_believes_a_profile_to_be_gone_no_sooner_than_the_first(world: Any) -> None:
+    names = world.live(*NAMES[:6])
+    world.cache_dir.mkdir()
+    world.progress_file.write_text(json.dumps({"last_processed_index": 5}))
+    world.standin.behaviour[names[2]] = "404"
+    world.standin.burst.extend(["live", "404", "404", "404"])
+    assert world.run().code == 1, "the first was left open at a wall of the second pass"
+    assert world.gone == [names[2]]
+    assert world.run().code == 0
+    assert world.gone == [names[2]]
+
+
+# ---- The closed door ----
+
+DOOR = ("Nobody was answered yet", "private window", "curl", "another network")
+
+
+def test_closed_door_is_told_with_the_first_refusal_and_again_when_the_run_gives_up(world: Any) -> None:
+    world.live(*NAMES[:10])
+    world.standin.choose = lambda name: "401"
+    result = world.run()
+    assert result.code == 1
+    before, _, after = result.log.partition("try 2 of 4")
+    for word in DOOR:
+        assert before.count(word) == 1 and after.count(word) == 1
+        assert word in after.partition("24 hours without an answer")[0].rpartition("so it is about us")[2]
+
+
+@pytest.mark.parametrize("kind", ["500", "418", "404"])
+def test_closed_door_is_no_matter_of_other_answers(world: Any, kind: str) -> None:
+    world.live(*NAMES[:3])
+    world.standin.burst.append(kind)
+    assert DOOR[0] not in world.run().log
+
+
+def test_closed_door_is_not_told_of_a_block_in_mid_list(world: Any) -> None:
+    world.live(*NAMES[:10])
+    choose = world.standin.choose
+    world.standin.choose = lambda name: choose(name) if len(world.standin.log) < 1 else "401"
+    result = world.run()
+    assert "24 hours without an answer" in result.log
+    assert DOOR[0] not in result.log
+
+
+@pytest.mark.parametrize(
+    ("age", "error", "told"), [(23, None, False), (23, "NOT_FOUND", False), (25, None, True), (-5, None, False)]
+)
+def test_closed_door_is_not_told_where_somebody_was_answered_in_the_last_24_hours(
+    world: Any, cached_entry: Any, age: float, error: Any, told: bool
+) -> None:
+    world.live(*NAMES[:3])
+    fetched_at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - age * HOUR))
+    world.remember(cached_entry("old", fetched_at=fetched_at, error=error))
+    world.standin.burst.append("401")
+    assert (DOOR[0] in world.run().log) is told
+
+
+def test_closed_door_is_told_once(world: Any) -> None:
+    world.live(*NAMES[:3])
+    world.standin.burst.extend(["401"] * 3)
+    assert world.run().log.count(DOOR[0]) == 1
+
+
+# ---- 25 bad answers ----
+
+
+@pytest.mark.parametrize("live_before", [0, 7])
+@pytest.mark.parametrize("kind", sorted({*ANSWERS, "reset", "torn", "closed", "torn_page"} - {"reset"}) + ["reset"])
+def test_25_bad_answers_in_a_row_lose_and_falsify_nothing(world: Any, kind: str, live_before: int) -> None:
+    names = world.live(*NAMES[:60])
+    world.standin.burst.extend(["live"] * live_before + [kind] * 25)
+    for _ in range(9):
+        code = world.run("--batch-pause", "60").code
+        assert not world.gone
+        if code == 0:
+            break
+    assert code == 0
+    assert len(world.cache) == len(names) and world.all_live
+    assert len(world.standin.log) <= 60 + 25 + 30

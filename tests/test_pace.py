@@ -1,0 +1,329 @@
+"""How fast we may ask: the token bucket, its jitter, and every wait before a request."""
+
+from __future__ import annotations
+
+import json
+import time
+from email.utils import formatdate
+from typing import Any, NamedTuple
+
+import pytest
+from compressed import CompressedTime
+
+import instagram_enrichment as ig
+
+NAMES = [f"profile.{number:03}" for number in range(100)]
+MINUTE, HOUR = 60.0, 3600.0
+
+
+class Clock(CompressedTime):
+    """Time that only sleeping moves."""
+
+    def monotonic(self) -> float:
+        return self.skipped
+
+    def time(self) -> float:
+        return 1e9 + self.skipped + self.lid_closed
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    clock.install(monkeypatch)
+    return clock
+
+
+class Pace(NamedTuple):
+    limiter: ig.RateLimiter
+    sent: list[float]
+    holds: list[float]
+
+    def send(self, requests: int, busy: float = 0.0) -> list[float]:
+        """Send so many requests, each keeping us busy for some seconds; returns when all so far were sent."""
+        for _ in range(requests):
+            self.limiter.acquire()
+            time.sleep(busy)
+        return self.sent
+
+
+def pace(rate: float, last_request: float = float("-inf"), not_before: float = float("-inf")) -> Pace:
+    sent: list[float] = []
+    holds: list[float] = []
+    limiter = ig.RateLimiter(rate, last_request, not_before, lambda: sent.append(time.monotonic()), holds.append)
+    return Pace(limiter, sent, holds)
+
+
+def most_in_a_minute(moments: list[float]) -> int:
+    return max(sum(start <= moment <= start + 60 for moment in moments) for start in moments)
+
+
+# ---- The token bucket ----
+
+
+@pytest.mark.parametrize("rate", [0.5, 3, 5, 7.5, 10, 12, 15, 20, 25, 30, 45, 60, 600])
+@pytest.mark.parametrize("busy", [0.0, 0.5, 5.0])
+def test_no_minute_holds_more_than_the_limit_and_one(still: Clock, rate: float, busy: float) -> None:
+    assert most_in_a_minute(pace(rate).send(300, busy)) <= rate + 1
+
+
+@pytest.mark.parametrize("rate", [0.5, 3, 5, 10, 15])
+def test_the_average_is_the_limit_itself_and_the_gaps_differ(still: Clock, rate: float) -> None:
+    sent = pace(rate).send(400)
+    assert (len(sent) - 1) / (sent[-1] - sent[0]) * 60 == pytest.approx(rate, rel=0.01)
+    assert len({round(later - earlier, 6) for earlier, later in zip(sent, sent[1:])}) > 350
+
+
+def test_a_token_that_was_not_taken_in_time_is_no_credit_for_later(still: Clock) -> None:
+    bucket = pace(10)
+    time.sleep(10_000)
+    sent = bucket.send(3)
+    assert sent[2] - sent[0] >= 12 - 2
+
+
+@pytest.mark.parametrize("rate", [5, 10, 15, 18, 20, 25, 60])
+def test_the_expected_gap_is_the_gap_that_comes(still: Clock, rate: float) -> None:
+    pace(rate).send(5000)
+    assert still.skipped / 5000 == pytest.approx(ig.seconds_per_request(rate), rel=0.02)
+
+
+@pytest.mark.parametrize(("age", "waits"), [(0, 60), (10, 50), (60, 0), (1e9, 0), (-1e6, 60)])
+def test_the_last_request_of_an_earlier_run_counts(still: Clock, age: float, waits: float) -> None:
+    first = pace(1, last_request=time.time() - age).send(1)[0]
+    assert waits + ig.JITTER[0] <= first <= waits + ig.JITTER[1]
+
+
+def test_at_ten_a_minute_a_hundred_profiles_take_ten_minutes(world: Any) -> None:
+    names = world.live(*NAMES)
+    assert world.run("--rate-limit", "10").code == 0
+    moments = [request.time for request in world.standin.log]
+    assert len(moments) == len(names)
+    assert 99 / (moments[-1] - moments[0]) * 60 == pytest.approx(10, rel=0.01)
+    assert most_in_a_minute(moments) <= 11
+    assert len({round(gap, 3) for gap in world.standin.gaps}) > 90
+
+
+def test_retries_and_witnesses_take_tokens_too(world: Any) -> None:
+    world.live(*NAMES[:30])
+    world.standin.burst.extend(["live", *["500"] * 3, "live", *["page"] * 5, *["500"] * 3])
+    world.run("--rate-limit", "1")
+    assert most_in_a_minute([request.time for request in world.standin.log]) <= 2
+
+
+@pytest.mark.parametrize("last", ["live", "418", "404"])
+def test_a_restart_does_not_ask_faster_whatever_was_asked_last(world: Any, last: str) -> None:
+    names = world.live(*NAMES[:3])
+    world.standin.behaviour[names[0]] = last
+    world.run("--limit", "1", "--rate-limit", "1")
+    sent = len(world.standin.log)
+    world.run("--rate-limit", "1")
+    assert world.standin.gaps[sent - 1] >= MINUTE
+
+
+# ---- Every wait before a request ----
+
+
+def test_while_requests_are_held_back_nothing_is_sent_and_the_longest_wait_counts(still: Clock) -> None:
+    bucket = pace(60)
+    bucket.limiter.hold(100)
+    bucket.limiter.hold(50)
+    assert bucket.holds == [1e9 + 100]
+    assert 100 <= bucket.send(1)[0] <= 105
+    assert bucket.limiter.held() == 0
+
+
+def test_a_wait_of_an_earlier_run_goes_on(still: Clock) -> None:
+    assert 300 <= pace(60, not_before=time.time() + 300).send(1)[0] <= 305
+
+
+@pytest.mark.parametrize("header", ["600", "date"])
+def test_retry_after_is_kept_where_it_is_longer(world: Any, header: str) -> None:
+    names = world.live(*NAMES[:2])
+    value = formatdate(time.time() + 605, usegmt=True) if header == "date" else header
+    world.standin.burst.append((429, {"Retry-After": value}, b""))
+    result = world.run()
+    assert result.code == 0
+    assert 600 <= world.standin.gaps[0] < 620
+    assert "try 2 of 4 in 10 min" in result.log
+    assert len(world.cache) == len(names) and world.all_live
+
+
+def test_a_retry_after_of_an_instagram_whose_clock_is_wrong_is_relative_to_that_clock(world: Any) -> None:
+    world.live(*NAMES[:2])
+    dates = {"Date": "Thu, 01 Jan 2015 12:00:00 GMT", "Retry-After": "Thu, 01 Jan 2015 12:30:00 GMT"}
+    world.standin.burst.append((429, dates, b""))
+    assert world.run().code == 0
+    assert 1800 <= world.standin.gaps[0] < 1820
+
+
+def test_retry_after_of_the_last_try_holds_back_the_witness_too(world: Any) -> None:
+    world.live(*NAMES[:3])
+    world.standin.burst.extend(["live", "401", "401", "401", (429, {"Retry-After": "7200"}, b"")])
+    world.run()
+    assert world.standin.gaps[4] >= 7200
+    assert [gap < 100 for gap in world.standin.gaps] == [True] * 4 + [False] + [True] * (len(world.standin.log) - 6)
+
+
+def test_a_server_in_trouble_may_ask_for_a_wait_as_well(world: Any) -> None:
+    world.live(*NAMES[:2])
+    world.standin.burst.append((503, {"Retry-After": "300"}, b""))
+    assert world.run().code == 0
+    assert 300 <= world.standin.gaps[0] < 320
+
+
+def test_retry_after_never_waits_longer_than_four_hours(world: Any) -> None:
+    world.live(*NAMES[:2])
+    world.standin.burst.append((429, {"Retry-After": "9999999"}, b""))
+    assert world.run().code == 0
+    assert 4 * HOUR <= world.standin.gaps[0] < 4 * HOUR + 60
+
+
+def test_no_connection_is_kept_over_a_pause(world: Any) -> None:
+    world.live(*NAMES[:6])
+    world.standin.burst.extend(["live", "live", "live", "401"])
+    assert world.run("-b", "2", "--batch-pause", "1800").code == 0
+    ports = [request.port for request in world.standin.log]
+    same = [earlier == later for earlier, later in zip(ports, ports[1:])]
+    assert same == [gap < 30 for gap in world.standin.gaps]
+    assert len(set(ports)) == 4
+
+
+# ---- The machine's own sleep ----
+
+
+@pytest.mark.parametrize("wait", ["batch pause", "pause at a wall", "minute after a refusal"])
+def test_a_wait_ends_within_seconds_of_waking_up(world: Any, wait: str) -> None:
+    names = world.live(*NAMES[:6])
+    if wait == "pause at a wall":
+        world.standin.burst.extend(["live", *["418"] * 2])
+    if wait == "minute after a refusal":
+        world.standin.burst.extend(["live", "401"])
+    into_it = {"batch pause": 615, "pause at a wall": 620, "minute after a refusal": 30}[wait]
+    woke = []
+
+    def close_lid() -> None:
+        world.clock.close_lid(8 * HOUR)
+        woke.append(time.time())
+
+    world.clock.at(into_it, close_lid)
+    result = world.run("-b", "2", "--batch-pause", "1800")
+    assert result.code == 0
+    after = next(request.wall for request in world.standin.log if request.wall >= woke[0])
+    assert after - woke[0] < 15
+    assert len(world.cache) == len(names) and world.all_live
+    told = result.log.splitlines()
+    ends = [line.rsplit("done at ", 1)[1] for line in told if "[4/6]" in line]
+    then = time.localtime(time.time())
+    assert ends and ends[0][:5] in (
+        time.strftime("%H:%M", then),
+        time.strftime("%H:%M", time.localtime(time.time() - 60)),
+    )
+    hours = result.log.rsplit("took ", 1)[1]
+    assert hours.startswith(("8 h", "9 h"))
+
+
+def test_a_clock_that_is_set_back_does_not_lengthen_a_wait(world: Any) -> None:
+    world.live(*NAMES[:3])
+    world.clock.at(600, lambda: world.clock.close_lid(-10 * HOUR))
+    started = time.monotonic()
+    assert world.run("-b", "2", "--batch-pause", "1800").code == 0
+    assert time.monotonic() - started < 1800 + 2 * MINUTE
+
+
+def test_an_end_time_is_right_over_a_change_to_summer_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Madrid")
+    time.tzset()
+    try:
+        before = time.mktime((2026, 3, 29, 1, 30, 0, 0, 0, 0))  # half an hour before 02:00 becomes 03:00
+        monkeypatch.setattr(time, "time", lambda: before)
+        assert ig.clock_in(HOUR) == "03:30:00"
+        assert ig.clock_in(25 * HOUR) == "Mon 30 Mar 03:30"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_time_beyond_all_calendars_can_be_told() -> None:
+    assert ig.clock_in(1e15)
+
+
+# ---- Waits that survive a restart ----
+
+WAITS = {  # what comes, and seconds into it at which Ctrl+C is pressed, and how long the wait is
+    "minute after a refusal": (["live", "401"], 20, MINUTE),
+    "retry-after": (["live", (429, {"Retry-After": "7200"}, b"")], 600, 7200.0),
+    "batch pause": (["live"] * 3, 600, 1800.0),
+    "refusal pause": (["live", *["418"] * 2], 600, 1800.0),
+    "network pause": (["live", *["500"] * 5], 75, MINUTE),
+}
+
+
+@pytest.mark.parametrize("again", [1, 3])
+@pytest.mark.parametrize("wait", WAITS)
+def test_ctrl_c_in_a_wait_and_the_same_command_again_neither_asks_early_nor_waits_twice(
+    world: Any, wait: str, again: int
+) -> None:
+    answers, into_it, length = WAITS[wait]
+    world.live(*NAMES[:6])
+    flags = ("-b", "3", "--batch-pause", "1800")
+    world.standin.burst.extend(answers)
+    result = world.run_and_interrupt(into_it, *flags)
+    assert result.code == 130
+    sent = world.standin.log[-1].time
+    state = json.loads(world.progress_file.read_text())
+    assert state["not_before"] == ig.timestamp(ig.parse_timestamp(state["not_before"]))
+    for _ in range(again - 1):
+        assert world.run_and_interrupt(3, *flags).code == 130
+    asked = len(world.standin.log)
+    result = world.run(*flags)
+    assert "Instagram is to be left alone until" in result.log
+    assert result.code == 0 and world.all_live
+    assert length <= world.standin.log[asked].time - sent < length + 30
+    if wait != "batch pause":
+        assert world.standin.log[asked + 1].time - world.standin.log[asked].time < MINUTE
+
+
+@pytest.mark.parametrize(
+    "moment", ["2999-01-01T00:00:00+00:00", "yesterday", 5, None, "2001-01-01T00:00:00+00:00", "9" * 99]
+)
+def test_a_wait_that_is_too_long_or_unreadable_is_not_believed(world: Any, moment: object) -> None:
+    world.live(*NAMES[:2])
+    world.cache_dir.mkdir()
+    world.progress_file.write_text(json.dumps({"last_processed_index": 1, "not_before": moment}))
+    result = world.run()
+    assert result.code == 0
+    assert "left alone" not in result.log
+    assert world.standin.names == [NAMES[1], NAMES[0]]
+    assert world.standin.gaps[0] < MINUTE
+
+
+def test_the_longest_pause_is_believed_and_one_second_more_is_not(world: Any) -> None:
+    world.live(*NAMES[:1])
+    world.cache_dir.mkdir()
+    for more, waited in ((-2, True), (2, False)):
+        moment = ig.timestamp(time.time() + 6 * HOUR + more)
+        world.progress_file.write_text(json.dumps({"last_processed_index": 0, "not_before": moment}))
+        result = world.run("--batch-pause", str(6 * 3600), "--force")
+        assert ("left alone" in result.log) is waited
+        assert result.code == 0
+
+
+def test_a_run_with_nothing_to_ask_does_not_wait(world: Any, cached_entry: Any) -> None:
+    names = world.live(*NAMES[:2])
+    world.remember(*map(cached_entry, names))
+    world.progress_file.write_text(
+        json.dumps({"last_processed_index": 0, "not_before": ig.timestamp(time.time() + 900)})
+    )
+    started = time.monotonic()
+    assert world.run().code == 0
+    assert time.monotonic() - started < 5
+
+
+def test_a_wait_outlives_the_end_of_the_list(world: Any) -> None:
+    world.live(*NAMES[:1])
+    world.standin.burst.extend(["418"] * 2 + ["live"] + ["418"] + [(429, {"Retry-After": "3600"}, b"")])
+    assert world.run().code == 1
+    sent = world.standin.log[-1].time
+    assert json.loads(world.progress_file.read_text())["last_processed_index"] == 0
+    assert world.run().code == 0
+    assert world.standin.log[5].time - sent >= HOUR
+    assert not world.progress_file.exists()
