@@ -175,6 +175,38 @@ def test_a_signal_at_any_moment_saves_everything_within_a_second(
     assert folder.output.read_text().count("The biography") == 5
 
 
+WAITS: dict[str, tuple[list[Any], str, float]] = {  # what comes, the line that says it, and how long the wait is
+    "minute after a refusal": (["live", "401"], "try 2 of 4", 60),
+    "retry-after": (["live", (429, {"Retry-After": "7200"}, b"")], "try 2 of 4 in 2 h", 7200),
+    "batch pause": (["live"] * 3, "the batch is full", 1800),
+    "refusal pause": (["live", "418", "418"], "Nobody is answered", 1800),
+    "network pause": (["live", *["500"] * 7], "pausing 4 min", 240),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_a_wait_that_is_interrupted_goes_on_in_the_next_run(
+    tmp_path: Path, server: StandIn, monkeypatch: pytest.MonkeyPatch, wait: str
+) -> None:
+    answers, line, length = WAITS[wait]
+    monkeypatch.setenv("CHILD_CLOCK", str(tmp_path / "clock"))
+    folder = Folder(tmp_path, server, NAMES[:6])
+    flags = ("-b", "3", "--batch-pause", "1800")
+    server.burst.extend(answers)
+    with folder.running(*flags, speed=length * 2) as child:
+        folder.wait_for(line)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) == 130
+    asked = len(server.log)
+    state = json.loads((folder.state / "ig_progress.json").read_text())
+    assert list(state) == ["last_processed_index", "not_before"]
+    assert folder.run(*flags) == 0
+    sent = [float(line) for line in (tmp_path / "clock.sent").read_text().split()]
+    assert length <= sent[asked] - sent[asked - 1] < length + 30
+    assert sent[asked + 1] - sent[asked] < 60 or wait == "batch pause"
+    assert folder.output.read_text().count("The biography") == 6
+
+
 def test_nohup_is_respected(tmp_path: Path, server: StandIn) -> None:
     folder = Folder(tmp_path, server, NAMES[:4])
     ignore = signal.signal(signal.SIGHUP, signal.SIG_IGN)
