@@ -42,8 +42,11 @@ import requests
 import tenacity
 
 COLUMNS = {"GENRE": "category_name", "Details": "biography"}  # column of the sheet -> field of a profile
-NOT_FOUND = "NOT_FOUND"
-ERRORS = {NOT_FOUND: "not found"}  # the `error` of a cached profile that has no data -> what that is, in words
+NOT_FOUND, NOT_PROFESSIONAL = "NOT_FOUND", "NOT_PROFESSIONAL"
+ERRORS = {  # the `error` of a cached profile without data -> what that is, in words
+    NOT_FOUND: "not found",
+    NOT_PROFESSIONAL: "no professional account",
+}
 LARGEST_NUMBER = 1e9  # of seconds (31 years), profiles or rows; sums beyond it are cut for the clock's sake
 LONGEST_WAIT = 4 * 3600.0  # seconds: the cap of a wait that Instagram asks for, and of the doubling pauses
 
@@ -288,6 +291,11 @@ class Source:
     can_be_witness: Callable[[Profile], bool]  # of a live profile: whether it is sure to be seen
     closed_door: str  # what to say where nobody was ever answered
 
+    def lacks(self) -> str:
+        """The columns that its answers have nothing for, in words."""
+        titles = [title for title, name in COLUMNS.items() if name not in self.fields]
+        return f" (nothing for {', '.join(titles)})" if titles else ""
+
     def settles(self, profile: Profile | None) -> bool:
         """Whether what is cached of a profile leaves nothing to ask."""
         return profile is not None and (profile.error is None or profile.error in self.errors)
@@ -304,7 +312,8 @@ WEB_HEADERS = {
 }
 CLOSED_DOOR = """Nobody was answered yet. This may be a limit on this connection, which passes, or a door that is
   closed to everybody who isn't logged in, which no waiting opens. What tells the two apart: a profile's page in a
-  browser's private window, the curl line of the README, or another network."""
+  browser's private window, the curl line of the README, or another network. If the door is closed: --graph-api asks
+  Instagram's official API, the way that Instagram offers; the README says how."""
 
 REFUSED = (401, 403, 429)
 REFUSAL_WORDS = re.compile(r"checkpoint|challenge|feedback|login|please wait", re.IGNORECASE)
@@ -333,7 +342,7 @@ def understand_web(username: str, response: Response) -> dict[str, Any]:
     status, headers, body = response
     answer = parse_json(body)
     said = answer if isinstance(answer, dict) else {}
-    message = f": {printable(said['message'])}" if isinstance(said.get("message"), str) else ""
+    message = f": {printable(said['message']).rstrip('.')}" if isinstance(said.get("message"), str) else ""
     data = said.get("data")
     user = data.get("user", ...) if isinstance(data, dict) else ...
     fails = said.get("status") == "fail"
@@ -373,6 +382,66 @@ def understand_user(username: str, user: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+# Meta's pages "Business Discovery", "IG User", "Rate limiting" and "Error codes".
+GRAPH_URL = "https://graph.facebook.com/v25.0/"
+GRAPH_TOKEN = "INSTAGRAM_ACCESS_TOKEN"
+NO_SUCH_ACCOUNT = 110
+LIMITED = {4, 17, 32, 613, 80002}
+TOKEN_INVALID, PERMISSION_MISSING = {102, 190}, {10, *range(200, 300)}
+TRANSIENT = {1, 2}
+ACCOUNT_UNSEEN = (100, 33)  # code and subcode, of the account that asks
+
+
+def graph_api(account: str, token: str) -> Source:
+    """Meta's Business Discovery, asked as the professional account with that id; it sees professional accounts only."""
+    query = "business_discovery.username(%s){username,name,biography,followers_count}"
+    return Source(
+        name="Instagram's official API",
+        request=lambda username: (GRAPH_URL + account, {"fields": query % username}),
+        headers={"Authorization": f"Bearer {token}"},
+        understand=lambda username, response: understand_graph(username, response, token),
+        fields=frozenset({"full_name", "biography", "follower_count", "is_business"}),
+        errors=frozenset({NOT_FOUND, NOT_PROFESSIONAL}),
+        can_be_witness=lambda profile: profile.is_business is True,
+        closed_door="",
+    )
+
+
+def understand_graph(username: str, response: Response, token: str) -> dict[str, Any]:
+    """Say what an answer of the Graph API means; `token` is kept out of what is said."""
+    status, _, body = response
+    answer = parse_json(body)
+    said = answer if isinstance(answer, dict) else {}
+    found, error = said.get("business_discovery"), said.get("error")
+    if status == 200 and isinstance(found, dict):
+        check_same(username, found)
+        followers = found.get("followers_count")
+        names = {"full_name": found.get("name"), "biography": found.get("biography")}
+        return {**names, "follower_count": followers, "is_business": True}
+    error = error if isinstance(error, dict) else {}
+    code, subcode = (error.get(name) if type(error.get(name)) is int else None for name in ("code", "error_subcode"))
+    what = f"status {status}" if code is None else f"error {code}"
+    message = f"{what}: {printable(str(error.get('message', '')).replace(token, '[token]'))}".rstrip(": ")
+    if code in TOKEN_INVALID:
+        raise StoppedError(
+            f"The access token is refused ({what}): a new one is needed, in {GRAPH_TOKEN} (see the README)"
+        )
+    if code in PERMISSION_MISSING:
+        needed = "instagram_basic, instagram_manage_insights and pages_read_engagement"
+        raise StoppedError(f"A permission is missing ({message}): the access token needs {needed}")
+    if (code, subcode) == ACCOUNT_UNSEEN:
+        raise StoppedError(f"The access token does not see the account of --graph-api ({message}): check the id")
+    if code == NO_SUCH_ACCOUNT:
+        raise Missing(NOT_PROFESSIONAL, ERRORS[NOT_PROFESSIONAL])
+    if status == 429 or code in LIMITED:
+        raise Refusal(f"rate limited ({message})")
+    if 500 <= status < 600 or code in TRANSIENT or error.get("is_transient") is True:
+        raise NetworkTrouble(f"trouble at the API ({message})")
+    if status == 200 and answer is None:
+        raise NetworkTrouble("an answer that is not JSON")
+    raise Unanswered(f"an unexpected answer ({message})")
+
+
 def check_same(username: str, user: Mapping[str, Any]) -> None:
     """Raise Unanswered where data is empty, or about another profile than the one that was asked for."""
     name = user.get("username")
@@ -401,17 +470,23 @@ def parse_json(body: bytes | str) -> Any:
         return None
 
 
+REGAIN_ACCESS = re.compile(r'"estimated_time_to_regain_access"\s*:\s*(\d+)')
+
+
 def wait_asked_for(headers: Mapping[str, str]) -> float:
     """The seconds for which a response asks us to wait; 0 where it says nothing, 4 hours at most.
 
-    Read from Retry-After (RFC 9110: seconds, or a date, taken relative to the response's own Date).
+    Read from Retry-After (RFC 9110: seconds, or a date, taken relative to the response's own Date) and from the minutes
+    in the Graph API's X-Business-Use-Case-Usage.
     """
+    usage = headers.get("X-Business-Use-Case-Usage", "")
+    minutes = max(map(float, REGAIN_ACCESS.findall(usage)), default=0.0)
     value = headers.get("Retry-After", "").strip()
     if value.isdecimal():
         seconds = float(value)
     else:
         seconds = http_date(value) - (http_date(headers.get("Date", "")) or time.time())
-    return min(max(seconds, 0.0), LONGEST_WAIT)
+    return min(max(seconds, 60 * minutes, 0.0), LONGEST_WAIT)
 
 
 def http_date(value: str) -> float:
@@ -577,7 +652,7 @@ class Asking:
                 if not self._transport.reached:
                     why = f"{self.source.name} can't be reached ({trouble})"
                     raise StoppedError(f"{why}: check the connection and the proxy settings") from None
-                log.info("@%s: %s; is that about the profile, or about us?", username, trouble)
+                log.info("@%s: %s; asking for one that exists, to tell whether that is about us", username, trouble)
                 self._call_witness()
                 if self.wall or not is_missing:
                     raise
@@ -1305,8 +1380,9 @@ def tell_plan(run: Enrichment) -> None:
         args, seconds, pauses = run.args, run.eta(to_ask), run.pauses(to_ask)
         with_pauses = f", with {pauses} pauses of {duration(args.batch_pause)} between batches of {args.batch_size}"
         log.info(
-            "Asking %s at %g a minute%s: about %s, done at %s",
-            *(run.source.name, args.rate_limit, with_pauses if pauses else "", duration(seconds), clock_in(seconds)),
+            "Asking %s%s at %g a minute%s: about %s, done at %s",
+            *(run.source.name, run.source.lacks(), args.rate_limit, with_pauses if pauses else ""),
+            *(duration(seconds), clock_in(seconds)),
         )
 
 
@@ -1327,9 +1403,10 @@ def tell_result(run: Enrichment, from_cache: int, seconds: float) -> None:
         f"{errors[error]} {words}" for error, words in ERRORS.items() if errors[error] or error == NOT_FOUND
     )
     log.info(
-        "%d asked, %d from cache, %s, %d without handle, %d still open; took %s",
+        "%d asked, %d from cache, %s, %d without handle, %d still open; took %s; source: %s%s",
         *(len(run.asked), from_cache, missing),
         *(sum(row.username is None for row in run.rows), len(unsettled), duration(seconds)),
+        *(run.source.name, run.source.lacks()),
     )
     for username in unsettled:
         if username in run.asked:
@@ -1365,6 +1442,13 @@ def number(kind: Callable[[str], float], least: float, what: str) -> Callable[[s
     return parse
 
 
+def account_id(text: str) -> str:
+    """An argparse type: the numeric id of an account."""
+    if not re.fullmatch(r"[0-9]{1,30}", text):
+        raise argparse.ArgumentTypeError(f"must be the numeric id of an account, not '{printable(text)}'")
+    return text
+
+
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line; exits with 2 and the name of the flag where a value makes no sense."""
     parser = argparse.ArgumentParser(
@@ -1397,7 +1481,18 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--batch-pause", type=pause, default=1800, metavar="SECONDS", help=text)
     text = "header of the column that holds the handle (default: found by itself)"
     add("--username-column", metavar="HEADER", help=text)
+    text = f"ask Meta's official API as your own professional account with this numeric id, with the token in {GRAPH_TOKEN} (default: off)"
+    add("--graph-api", type=account_id, metavar="IG_USER_ID", help=text)
     return parser.parse_args(argv)
+
+
+def access_token() -> str:
+    """The token for the Graph API; raises UnusableError where there is none that could be one."""
+    token = os.environ.get(GRAPH_TOKEN, "")
+    if not re.fullmatch(r"[\x21-\x7e]+", token):
+        why = "has a space, a line break or another character that no token has" if token else "is not set"
+        raise UnusableError(f"{GRAPH_TOKEN} {why}: --graph-api needs your access token in it (the README says how)")
+    return token
 
 
 def check_output(args: argparse.Namespace) -> None:
@@ -1421,7 +1516,7 @@ def check_output(args: argparse.Namespace) -> None:
 def enrich(args: argparse.Namespace) -> int:
     """Do what the command line asks for; returns the exit code. Raises UnusableError before the first request."""
     started = Moment.after(0.0)
-    source = web_address()
+    source = graph_api(args.graph_api, access_token()) if args.graph_api else web_address()
     sheet = Sheet(args.input, args.username_column)
     try:
         check_output(args)

@@ -43,6 +43,7 @@ def standin(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """An Instagram that the program asks in place of the real one; it knows nobody yet but `instagram`."""
     with StandIn() as server:
         monkeypatch.setattr(instagram_enrichment, "API_URL", server.url)
+        monkeypatch.setattr(instagram_enrichment, "GRAPH_URL", server.graph_url)
         yield server
 
 

@@ -69,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     say = functools.partial(print, "---", file=sys.stderr)
     with Night(known["users"]) as standin:
         standin.behaviour.update(known["behaviour"])
-        instagram_enrichment.API_URL = standin.url
+        instagram_enrichment.API_URL, instagram_enrichment.GRAPH_URL = standin.url, standin.graph_url
+        os.environ[instagram_enrichment.GRAPH_TOKEN] = standin.token
         say(f"Act 1: a night, {speed:g} times as fast: instagram_enrichment.py {shlex.join(flags)}")
         code = instagram_enrichment.main(flags)
         if code in (1, 130, 143) and not args.force:

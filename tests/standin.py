@@ -1,12 +1,14 @@
-"""A stand-in for Instagram: a real HTTP server on loopback that answers as Instagram does.
+"""A stand-in for Instagram and its official API: a real HTTP server on loopback that answers as they do.
 
-By default every profile it was given is answered with JSON and any other with 404. What it does instead is set by
-name (`behaviour`), for the next few requests (`burst`), or for a stretch of time (`blocked_until`).
+By default every profile it was given is answered with JSON and any other with 404; the official API, asked with the
+right `token`, sees those of them that are professional accounts. What it does instead is set by name (`behaviour`), for
+the next few requests (`burst`), or for a stretch of time (`blocked_until`).
 """
 
 from __future__ import annotations
 
 import json
+import re
 import socket
 import struct
 import threading
@@ -83,10 +85,57 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
 }
 
 
+def graph_error(status: int, code: int, **more: object) -> tuple[int, dict[str, str], bytes]:
+    """An error as the Graph API reports it."""
+    error = {"message": f"(#{code}) something", "type": "OAuthException", "code": code, "fbtrace_id": "Aq1Xb2Yc3"}
+    return data(status, {"error": {**error, **more}})
+
+
+GRAPH_FIELDS = re.compile(r"business_discovery\.username\(([\w.]+)\)\{username,name,biography,followers_count\}")
+GRAPH_ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
+    "110": graph_error(400, 110, message="Invalid user id", error_subcode=2207013, is_transient=False),
+    "4": graph_error(403, 4, message="(#4) Application request limit reached", is_transient=True),
+    "17": graph_error(400, 17),
+    "32": graph_error(400, 32),
+    "613": graph_error(400, 613),
+    "80002": graph_error(400, 80002),
+    "graph 429": (429, {}, b""),
+    "190": graph_error(400, 190, message="Error validating access token: the session has expired", error_subcode=463),
+    "102": graph_error(401, 102),
+    "10": graph_error(403, 10, message="(#10) Application does not have permission for this action"),
+    "200": graph_error(403, 200),
+    "299": graph_error(400, 299),
+    "100 33": graph_error(400, 100, error_subcode=33),
+    "1": graph_error(500, 1),
+    "2": graph_error(400, 2, message="Service temporarily unavailable"),
+    "transient": graph_error(400, 9999, is_transient=True),
+    "graph 500": (500, {}, b"<html>"),
+    "graph not json": (200, {}, b'{"business_dis'),
+    "100": graph_error(400, 100),
+    "300": graph_error(400, 300),
+    "401 of a proxy": (401, {}, b"<html>"),
+    "code of another type": data(400, {"error": {"code": [190], "message": {"a": 1}}}),
+    "error of another type": data(400, {"error": "no"}),
+    "nothing": data(200, {"id": "17841400000000000"}),
+    "empty discovery": data(200, {"business_discovery": {}, "id": "17841400000000000"}),
+    "discovery of somebody else": data(200, {"business_discovery": {"username": "somebody.else"}}),
+    "graph redirect": (302, {"Location": "https://www.facebook.com/login/"}, b""),
+    "graph 404": (404, {}, b""),
+}
+
+
+def discovery(fields: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+    """The Graph API's answer about a professional account."""
+    names = {"username": fields["username"], "name": fields["full_name"], "biography": fields["biography"]}
+    found = {**names, "followers_count": fields["edge_followed_by"]["count"], "id": "17841401234567890"}
+    return data(200, {"business_discovery": found, "id": "17841400000000000"})
+
+
 class Request(NamedTuple):
     time: float  # of time.monotonic() in this process: virtual where a test has patched it
     wall: float  # the same of time.time()
     username: str
+    line: str  # the first of the request
     headers: dict[str, str]
     answer: str  # the behaviour that was chosen
     port: int  # of the client's end of the connection
@@ -108,12 +157,18 @@ class StandIn(ThreadingHTTPServer):
         self.blocked_with = "401"
         self.log: list[Request] = []
         self.delay = 0.0
+        self.token = "EAAtest"
         self.streamed = 0  # bytes that a client took of an answer without end
         self.asked = threading.Event()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/api/v1/users/web_profile_info/"
+
+    @property
+    def graph_url(self) -> str:
+        """What takes the place of the program's GRAPH_URL."""
+        return f"http://127.0.0.1:{self.server_address[1]}/v25.0/"
 
     @property
     def gaps(self) -> list[float]:
@@ -153,11 +208,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         standin = self.server
-        username = parse_qs(urlsplit(self.path).query).get("username", [""])[0]
+        query = parse_qs(urlsplit(self.path).query)
+        fields = GRAPH_FIELDS.fullmatch(query.get("fields", [""])[0])
+        username = fields[1] if fields else query.get("username", [""])[0]
         chosen = standin.choose(username)
         standin.log.append(
             Request(
-                time.monotonic(), time.time(), username, dict(self.headers), str(chosen)[:30], self.client_address[1]
+                time.monotonic(),
+                time.time(),
+                username,
+                self.requestline,
+                dict(self.headers),
+                str(chosen)[:30],
+                self.client_address[1],
             )
         )
         standin.asked.set()
@@ -166,10 +229,17 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(chosen, str) and hasattr(self, "send_" + chosen):
             getattr(self, "send_" + chosen)()
             self.close_connection = True
+        elif fields and self.headers["Authorization"] != f"Bearer {standin.token}":
+            self.send(GRAPH_ANSWERS["190"])
+        elif fields and chosen in ("live", "404", "null", "page"):
+            user = standin.users.get(username, {})
+            self.send(discovery(user) if user.get("is_business_account") else GRAPH_ANSWERS["110"])
+        elif fields and chosen == "401":
+            self.send(GRAPH_ANSWERS["4"])
         elif chosen == "live":
             self.send(data(200, {"data": {"user": standin.users[username]}, "status": "ok"}))
         else:
-            self.send(ANSWERS[chosen] if isinstance(chosen, str) else chosen)
+            self.send({**ANSWERS, **GRAPH_ANSWERS}[chosen] if isinstance(chosen, str) else chosen)
 
     def send(self, answer: tuple[int, dict[str, str], bytes]) -> None:
         status, headers, body = answer
