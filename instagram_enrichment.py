@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.9"
+# dependencies = ["requests>=2.32", "tenacity>=8.2"]
+# ///
 """Fill the GENRE and Details columns of a CSV of Instagram profiles, slowly and without losing any.
 
 A profile travels through this module from top to bottom: its handle is read from a row, a source is asked at a polite
@@ -117,10 +121,30 @@ def parse_timestamp(text: object) -> float:
 
 
 USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
-PROFILE_URL = re.compile(r"(?:https?://)?(?:[\w-]+\.)*instagram\.com/+@?([\w.]+)/*(?:[?#].*)?", re.IGNORECASE)
+PROFILE_URL = re.compile(  # of a profile, or of anything below it
+    r"(?:https?://)?(?:[\w-]+\.)*instagram\.com/+(?:(?:stories|_u)/+(?!highlights/))?@?([\w.]+)(?:[/?#].*)?",
+    re.IGNORECASE,
+)
 NOT_PROFILES = {  # what Instagram keeps for itself, and its own address
-    *("p", "reel", "reels", "tv", "stories", "explore", "accounts", "direct", "about"),
-    *("instagram.com", "www.instagram.com"),
+    *("p", "reel", "reels", "tv", "stories", "explore", "accounts", "direct", "about", "share", "s", "web", "legal"),
+    *("developer", "popular", "challenge", "oauth", "graphql", "api", "instagram.com", "www.instagram.com"),
+}
+NOBODY = {  # what people write where there is none; each is a stranger's account, too
+    *("none", "null", "nil", "nan", "na", "n.a", "n.a.", "no", "unknown", "tbd", "tba", "tbc", "deleted", "removed"),
+    *(
+        "private",
+        "missing",
+        "empty",
+        "blank",
+        "undefined",
+        "unavailable",
+        "inactive",
+        "suspended",
+        "disabled",
+        "banned",
+    ),
+    *("closed", "pending", "invalid", "error", "notfound", "not_found", "x", "xx", "xxx", "0", "false"),
+    *("ninguno", "ninguna", "nada", "sin", "desconocido", "pendiente", "privado", "privada", "borrado", "eliminado"),
 }
 MENTION = re.compile(r"(?<![\w.@/])@([\w.]+)(?![\w.@\u0300-\u036f-]|/@)")  # not in an e-mail, nor in another site's URL
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\u2066\u2068\u2069\ufeff"  # marks that copying leaves
@@ -129,14 +153,19 @@ INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\u2066\u2068\u2069\
 def parse_handle(cell: str) -> str | None:
     """Find the username in a cell that holds `@name`, `name`, a profile's URL, or text with one `@name`.
 
-    Returns it in lower case, or None where the cell holds no usable one.
+    Returns it in lower case, or None where the cell holds no usable one: nothing, a post's URL, two names, or a bare
+    word that stands for none.
     """
     text = unicodedata.normalize("NFC", cell).strip().strip(INVISIBLE).strip()
     mentions = {mention.rstrip("./").lower() for mention in MENTION.findall(text)}
     if url := PROFILE_URL.fullmatch(text):
         name = url[1].lower()
+    elif len(mentions) == 1:
+        name = mentions.pop()
     else:
-        name = (mentions.pop() if len(mentions) == 1 else text).lower()
+        name = text.lower()
+        if name in NOBODY or not any(map(str.isalnum, name)):
+            return None
     return name if USERNAME.fullmatch(name) and name not in NOT_PROFILES else None
 
 
@@ -947,16 +976,16 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         path = folder / LOCK_FILE
         self.last_request = path.stat().st_mtime if path.exists() else -math.inf
-        self._file = path.open("a+")
+        self._file = path.open("a+b", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.seek(0)
-            process, where = printable(self._file.read().strip()) or "?", printable(str(folder))
+            process, where = printable(self._file.read().decode().strip()) or "?", printable(str(folder))
             self._file.close()
             how = f"wait until it ends, or stop it with: kill {process}"
             raise UnusableError(f"another run is using {where} (process {process}): {how}") from None
-        self._write(f"{os.getpid()}\n")
+        self._name(b"%d\n" % os.getpid())
 
     def touch(self) -> None:
         """Note that a request is sent now."""
@@ -965,24 +994,31 @@ class Lock:
 
     def close(self) -> None:
         """Let the folder go."""
-        with contextlib.suppress(OSError):
-            self._write("")
-            if self.last_request > 0:
-                os.utime(self._file.fileno(), (self.last_request, self.last_request))
+        self._name(b"")
         self._file.close()
 
-    def _write(self, text: str) -> None:
-        self._file.truncate(0)
-        self._file.write(text)
-        self._file.flush()
+    def _name(self, process: bytes) -> None:
+        with contextlib.suppress(OSError):  # on a full disk the process has no name
+            self._file.truncate(0)
+            self._file.write(process)
+        if self.last_request > 0:
+            os.utime(self._file.fileno(), (self.last_request, self.last_request))
 
 
 # ---- The CSV, in and out ----
 
 HANDLE_HEADERS = (  # as `header_key` makes them; the first that a sheet has is the one
-    *("instagramhandle", "handle", "username", "instagramusername", "instagram", "instagramurl", "account"),
-    *("instagramaccount", "profile", "instagramprofile", "profileurl", "ighandle", "igusername", "ig", "user"),
+    *("instagramhandle", "handle", "username", "instagramusername", "instagram", "instagramurl", "instagramaccount"),
+    *("instagramprofile", "instagramlink", "ighandle", "igusername", "usuariodeinstagram", "cuentadeinstagram"),
+    *("perfildeinstagram", "usuarioinstagram", "cuentainstagram", "perfilinstagram", "nombredeusuario", "usuario"),
+    *("account", "cuenta", "profile", "perfil", "profileurl", "ig", "user"),
 )
+FILE_KINDS = {  # how files begin that people take for a CSV
+    b"PK\x03\x04": "an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\xff\xfe": "in UTF-16",
+    b"\xfe\xff": "in UTF-16",
+}
 EXPORT_AGAIN = 'export the list as CSV (in Excel "CSV UTF-8", in Google Sheets "Comma-separated values")'
 QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
 QUOTED_LINE = r'"[^"\r\n]*(?:""[^"\r\n]*)*"(?!")'  # which csv.reader lets other text follow
@@ -1051,6 +1087,9 @@ class Sheet:
     def _read_text(self) -> str:
         try:
             data = self._path.read_bytes()
+            for start, kind in FILE_KINDS.items():
+                if data.startswith(start):
+                    self._refuse(f"is {kind} (see byte 0), not a CSV in UTF-8: {EXPORT_AGAIN}")
             text = data.decode("utf-8")
         except IsADirectoryError:
             self._refuse("is a folder: give the path of a CSV file")
@@ -1058,10 +1097,12 @@ class Sheet:
             self._refuse(f"can't be read ({error.strerror}): check the path")
         except UnicodeDecodeError as error:
             line = 1 + data.count(b"\n", 0, error.start)
-            self._refuse(f"is not UTF-8 at byte {error.start} (line {line}): {EXPORT_AGAIN}")
-        if (at := text.find("\0")) >= 0:
-            line = 1 + text.count("\n", 0, at)
-            self._refuse(f"has a NUL byte at byte {len(text[:at].encode())} (line {line}): {EXPORT_AGAIN}")
+            is_text = not re.search(rb"[\x00-\x08\x0e-\x1f]", data)
+            kind = "in Latin-1 or Windows-1252, it seems, " if is_text else ""
+            self._refuse(f"is {kind}not UTF-8 at byte {error.start} (line {line}): {EXPORT_AGAIN}")
+        if (at := data.find(0)) >= 0:
+            line = 1 + data.count(b"\n", 0, at)
+            self._refuse(f"has a NUL byte at byte {at} (line {line}), as UTF-16 has: {EXPORT_AGAIN}")
         return text
 
     def _read_header(self, wanted: str | None) -> None:
@@ -1071,6 +1112,9 @@ class Sheet:
         self.header = next(filter(None, reader), [])
         if not any(self.header):
             self._refuse("is empty: its first row has to name the columns")
+        for name in self.header:
+            if is_address(name) and not re.search(r"\s", name.strip()) and header_key(name) not in HANDLE_HEADERS:
+                self._refuse(f"begins with '{printable(name)}': the first row has to name the columns; add such a row")
         mark, rest = self._delimiter, f"[^{self._delimiter}\\r\\n]"
         junk = f" *[^ {mark}\\r\\n]{rest}*"  # begins where spaces end, so that no text can be split in two ways
         cell = rf'(?:{QUOTED} *|{QUOTED_LINE}{junk}|(?!"){rest}*)'
@@ -1091,21 +1135,25 @@ class Sheet:
         return recognised, agreeing, len(header), is_wide and delimiter != ","
 
     def _find_handle_column(self, wanted: str | None) -> int:
+        """The column that is `wanted`, or has a usual name, or else most cells of which hold an address."""
         keys = [header_key(name) for name in self.header]
+        usual = HANDLE_HEADERS if wanted is None else (header_key(wanted),)
+        named = [column for name in usual for column, key in enumerate(keys) if name and key == name]
         if wanted in self.header:
-            return self.header.index(wanted)
-        for name in HANDLE_HEADERS if wanted is None else [header_key(wanted)]:
-            if name and name in keys:
-                return keys.index(name)
-        if wanted is None:
-            rows = [cells for _, _, cells in self._records()]
-            for column in range(len(keys)):
-                addresses = sum(is_address(cells[column]) for cells in rows)
-                if 2 * addresses > len(rows) and column not in self._columns.values():
-                    return column
+            named = [self.header.index(wanted)]
+        rows = [cells for _, _, cells in self._records()]
+        for column in named:
+            if any(parse_handle(cells[column]) for cells in rows):
+                return column
+        for column in range(len(keys)) if wanted is None else ():
+            addresses = sum(is_address(cells[column]) for cells in rows)
+            if 2 * addresses > len(rows) and column not in self._columns.values():
+                return column
         what = "no column of Instagram handles" if wanted is None else f"no column '{printable(wanted)}'"
+        if named:
+            what = f"no usable handle in column '{printable(self.header[named[0]])}'"
         columns = ", ".join(f"'{printable(name)}'" for name in self.header)
-        self._refuse(f"has {what}, only {columns}: name the right one with --username-column")
+        self._refuse(f"has {what}; its columns are {columns}: name the right one with --username-column")
 
     def _records(self) -> Iterator[tuple[int, str, Mapping[int, str]]]:
         """Yield each row's number, raw text (with the blank lines above it), and cells by column."""
@@ -1166,7 +1214,7 @@ class Batch:
 
     def __init__(self, size: int, pause: float, per_minute: float, fetched: Iterable[float]) -> None:
         self.size, self.pause = size, pause
-        self._gap = max(pause, 60 / per_minute + JITTER[1])
+        self._gap = max(pause, 60 / per_minute + 2 * JITTER[1])
         self.start_anew()
         for moment in sorted(fetched):
             self.add(moment)

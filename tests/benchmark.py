@@ -43,7 +43,7 @@ def write_state(folder: Path, rows: int, cached: int) -> list[str]:
     """Make a list and a cache in `folder`; returns the flags for them."""
     names = [f"profile.{number}" for number in range(rows)]
     body = "".join(f'{name},Name,"Books\nTravel",,@{name}\r\n' for name in names)
-    (folder / "list.csv").write_text("Rank,Name ,GENRE,Details,Instagram Handle\r\n" + body, newline="")
+    (folder / "list.csv").write_bytes(("Rank,Name ,GENRE,Details,Instagram Handle\r\n" + body).encode())
     cache = folder / "state"
     cache.mkdir()
     lines = ",\n".join(f'"{name}": {json.dumps(entry(name)._asdict())}' for name in names[:cached])
@@ -62,14 +62,14 @@ def saving(sizes: list[int]) -> None:
             caches.append(cache)
         costs: list[list[float]] = [[] for _ in sizes]
         for turn in range(400):
-            for cache, cost in zip(caches, costs, strict=True):
+            for cache, cost in zip(caches, costs):
                 profile = entry(f"new.{turn}")
                 started = time.perf_counter()
                 cache.add(profile)
                 cost.append(time.perf_counter() - started)
         medians = [statistics.median(cost) for cost in costs]
     print("\nSaving one profile (synced)     cached   median ms   ratio to the smallest")
-    for size, median in zip(sizes, medians, strict=True):
+    for size, median in zip(sizes, medians):
         print(f"{size:>38,} {median * 1000:>11.3f} {median / medians[0]:>12.2f}")
 
 

@@ -47,6 +47,12 @@ def standin(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
         yield server
 
 
+def zipped(*sequences: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    """Like zip, of sequences that have to be equally long (`strict` came with Python 3.10)."""
+    assert len({len(each) for each in sequences}) == 1
+    return zip(*sequences)
+
+
 class Result(NamedTuple):
     code: int
     log: str

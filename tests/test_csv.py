@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import World
+from conftest import World, zipped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from standin import user
@@ -128,7 +128,7 @@ def test_a_quirky_file_gains_the_filled_cells_and_changes_nowhere_else(world: Wo
     assert after[0] == header_after
     cells = parsed(data, quirk.delimiter), parsed(output, quirk.delimiter)
     titles = [title.strip().casefold() for title in cells[1][0]]
-    pairs = zip(before, after, *cells, strict=True)
+    pairs = zipped(before, after, *cells)
     for number, (raw_before, raw_after, cells_before, cells_after) in list(enumerate(pairs))[1:]:
         if number not in quirk.fills:
             assert raw_after == raw_before
@@ -256,11 +256,12 @@ def test_rows_behind_the_limit_are_in_the_output_and_not_asked(world: World) -> 
         (b'Handle,"GENRE\n",details', b""),
     ],
 )
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r", b""])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("last", [True, False])
 def test_missing_columns_are_added_at_the_end_of_the_header(
-    tmp_path: Path, header: bytes, added: bytes, end: bytes
+    tmp_path: Path, header: bytes, added: bytes, end: bytes, last: bool
 ) -> None:
-    body = b"@nirabel.voss" + end if end else b""
+    body = b"@nirabel.voss" + end * last
     assert b"".join(sheet_of(tmp_path, header + end + body).render({})) == header + added + end + body
 
 
@@ -429,6 +430,20 @@ HANDLES: list[tuple[str, str | None]] = [
     ("https://www.instagram.com/nirabel.voss/#", NAME),
     ("instagram.com/@nirabel.voss", NAME),
     (" https://www.instagram.com/nirabel.voss/ ", NAME),
+    ("https://www.instagram.com/nirabel.voss/reels/", NAME),
+    ("https://www.instagram.com/nirabel.voss/tagged/", NAME),
+    ("https://www.instagram.com/nirabel.voss/followers/", NAME),
+    ("https://www.instagram.com/nirabel.voss/p/Cq1w2E3r4T5/", NAME),
+    ("https://www.instagram.com/nirabel.voss/reel/Cq1w2E3r4T5/?igsh=1", NAME),
+    ("https://www.instagram.com/stories/nirabel.voss/31415/", NAME),
+    ("https://www.instagram.com/stories/nirabel.voss", NAME),
+    ("https://www.instagram.com/stories/highlights.of.tam/", "highlights.of.tam"),
+    ("instagram.com/_u/nirabel.voss/", NAME),
+    ("https://www.instagram.com//nirabel.voss//reels", NAME),
+    ("https://www.instagram.com/none/", "none"),
+    ("@none", "none"),
+    ("@private", "private"),
+    ("name: @null", "null"),
     ("Nirabel Voss\n@nirabel.voss", NAME),
     ("Nirabel Voss\r\n@nirabel.voss", NAME),
     ("Nirabel Voss (@nirabel.voss)", NAME),
@@ -451,6 +466,10 @@ HANDLES: list[tuple[str, str | None]] = [
     ("   ", None),
     ("\u200b", None),
     ("#N/A", None),
+    *((word, None) for word in ("none", "NONE", " None ", "null", "nan", "NaN", "na", "n.a.", "unknown", "tbd", "x")),
+    *((word, None) for word in ("deleted", "private", "Missing", "not_found", "0", "ninguno", "Desconocido", "sin")),
+    *((word, None) for word in (".", "_", "...", "__", "._.", "- -")),
+    *((word, word) for word in ("none.at.all", "nano", "x1", "nobody", "privately", "_a_", "1")),
     ("N/A", None),
     ("-", None),
     ("@", None),
@@ -471,7 +490,14 @@ HANDLES: list[tuple[str, str | None]] = [
     ("https://www.instagram.com/p/Cq1w2E3r4T5/", None),
     ("https://www.instagram.com/reel/Cq1w2E3r4T5/", None),
     ("https://www.instagram.com/tv/Cq1w2E3r4T5/", None),
-    ("https://www.instagram.com/stories/nirabel.voss/31415/", None),
+    ("https://www.instagram.com/stories/highlights/31415/", None),
+    ("https://www.instagram.com/stories/", None),
+    ("https://www.instagram.com/share/BAx1y2z3", None),
+    ("https://www.instagram.com/s/aGlnaGxpZ2h0", None),
+    ("https://www.instagram.com/explore/tags/lisbon/", None),
+    ("https://www.instagram.com/p/Cq1w2E3r4T5/?taken-by=nirabel.voss", None),
+    ("https://www.instagram.com/nirabel-voss/", None),
+    ("https://www.instagram.com/nirabel.voss/ and more\nbelow", None),
     ("https://www.instagram.com/explore/", None),
     ("https://www.instagram.com/", None),
     ("https://www.tiktok.com/@nirabel.voss", None),
@@ -517,6 +543,7 @@ def profile(name: str, category: str | None, biography: str | None) -> Profile:
         *("Instagram Handle", "instagram_handle", "INSTAGRAM-HANDLE", " Instagram  Handle "),
         *("Handle", "handle", "Username", "User Name", "user_name", "Instagram", "Instagram URL"),
         *("InstagramHandle", "instagram url:", "Account", "Profile", "PROFILE", "Instagram Username"),
+        *("Usuario", "Usuario de Instagram", "Cuenta", "Cuenta de Instagram", "Perfil", "nombre de usuario"),
     ],
 )
 def test_a_usual_name_is_the_handle_column_whatever_it_holds(tmp_path: Path, header: str) -> None:
@@ -532,6 +559,13 @@ def test_a_usual_name_is_the_handle_column_whatever_it_holds(tmp_path: Path, hea
         ("Profile,Handle\nwrong,osk\n", "Handle", ["osk"]),
         ("Username,Instagram Handle\nwrong,osk\n", "Instagram Handle", ["osk"]),
         ("Handle,Handle\nosk,wrong\n", "Handle", ["osk"]),
+        ("Handle,Handle\n,osk\n", "Handle", ["osk"]),
+        ("Account,Where\nAcme Ltd,@osk\nBolt & Co,@tam\n", "Where", ["osk", "tam"]),
+        ("Account,Profile\nAcme Ltd,osk\n", "Profile", ["osk"]),
+        ("Account,Where\nAcme Ltd,@osk\n@tam,@voss\n", "Account", [None, "tam"]),
+        ("Perfil,Instagram\nviajes,osk\n", "Instagram", ["osk"]),
+        ("@handle,Name\nosk,Osk\n", "@handle", ["osk"]),
+        ("Handle (@name),Name\nx @osk,Osk\n", "Handle (@name)", ["osk"]),
         ("Who,Where\nOsk,@osk.arwen\nTam,@tam\nVoss,\n", "Where", ["osk.arwen", "tam", None]),
         ("Who,Link\nOsk,https://www.instagram.com/osk/\nTam,instagram.com/tam\n", "Link", ["osk", "tam"]),
         ('Who,Where\n"Osk\n@osk",Malta\n"Tam\n@tam",Peru\n', "Who", ["osk", "tam"]),
@@ -554,6 +588,10 @@ def test_the_handle_column_is_found(tmp_path: Path, text: str, column: str, user
         "Name,Country\n@osk,Malta\nTam,Peru\n",  # half are not most
         "Name,Details\nOsk,@osk\n",
         "Name,GENRE,Details\n",
+        "Handle,GENRE,Details\n",
+        "Handle,Name\n#N/A,Osk\n,Tam\n",
+        "Handle,Name\nnone,Osk\n.,Tam\n",
+        "Account,Name\nAcme Ltd,Osk\n",
         "Name,Mail\nOsk,osk@arwen.example\n",
     ],
 )
@@ -579,6 +617,19 @@ def test_a_list_without_handles_is_refused_with_its_columns_and_the_flag(tmp_pat
 )
 def test_username_column_names_the_column(tmp_path: Path, header: str, wanted: str, found: str) -> None:
     assert sheet_of(tmp_path, f"{header}\na,b,c\n".encode(), wanted).handle_header == found
+
+
+def test_a_column_that_is_wanted_but_holds_no_usable_handle_is_refused_though_another_would_do(tmp_path: Path) -> None:
+    with pytest.raises(UnusableError, match="no usable handle in column 'Name'.*--username-column"):
+        sheet_of(tmp_path, b"Handle,Name\n@osk,Osk Arwen\n", "Name")
+
+
+@pytest.mark.parametrize(
+    "header", ["@osk", "osk,@osk.arwen", "https://www.instagram.com/osk/", "Osk,instagram.com/osk"]
+)
+def test_a_list_without_a_header_is_refused(tmp_path: Path, header: str) -> None:
+    with pytest.raises(UnusableError, match="the first row has to name the columns"):
+        sheet_of(tmp_path, f"{header}\n@tam,@tam\n".encode())
 
 
 @pytest.mark.parametrize("wanted", ["Nobody", "", " ", "Handl", "Handle,Name"])
@@ -638,6 +689,7 @@ def tables(draw: st.DrawFn) -> tuple[bytes, str]:
     for _ in range(draw(st.integers(0, 6))):
         row: list[Any] = [draw(CELLS), draw(HANDLE_CELLS)] + draw(st.lists(CELLS | st.just(""), max_size=6))
         writer.writerow(row[: draw(st.sampled_from([8, 8, 8, 2, 1, 0]))])
+    writer.writerow(["", "@quillo_tam"])
     data = text.getvalue()
     if draw(st.booleans()):
         data = data.removesuffix(end)
@@ -647,7 +699,7 @@ def tables(draw: st.DrawFn) -> tuple[bytes, str]:
 def filled_in(cells: list[str]) -> list[str]:
     """What a row of `tables` becomes, when Instagram knows KNOWN."""
     name = (parse_handle(cells[1]) or "") if len(cells) > 1 else ""
-    for column, text in zip((2, 3), KNOWN.get(name, ()), strict=False):
+    for column, text in zip((2, 3), KNOWN.get(name, ())):
         if text and (len(cells) <= column or not cells[column].strip()):
             cells = cells + [""] * (column + 1 - len(cells))
             cells[column] = "'" + text if text.startswith("=") else re.sub(r"\s+", " ", text)
@@ -665,7 +717,7 @@ def test_any_csv_round_trips_and_gains_nothing_but_the_filled_cells(table: tuple
     output = b"".join(sheet.render({name: profile(name, *texts) for name, texts in KNOWN.items()}))
     header, *rows = parsed(data, delimiter)
     assert parsed(output, delimiter) == [header, *map(filled_in, rows)]
-    changed = [old for old, new in zip(raw_rows(data), raw_rows(output), strict=True) if old != new]
+    changed = [old for old, new in zipped(raw_rows(data), raw_rows(output)) if old != new]
     assert len(changed) == sum(filled_in(row) != row for row in rows)
 
 
@@ -711,7 +763,7 @@ def test_a_file_that_is_not_refused_parses_the_same_after_it_is_filled(data: byt
             return
     before, after = parsed(data, ","), parsed(b"".join(sheet.render({"osk": profile("osk", "Art", "Carves")})), ",")
     assert len(before) == len(after)
-    for old, new in zip(before[1:], after[1:], strict=True):
+    for old, new in zipped(before[1:], after[1:]):
         old += [""] * (3 - len(old)) if parse_handle(old[0]) == "osk" else []
         texts = dict(enumerate(["", "Art", "Carves"])) if parse_handle(old[0]) == "osk" else {}
         assert new == [cell if cell.strip() else texts.get(at) or cell for at, cell in enumerate(old)]

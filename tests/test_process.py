@@ -234,11 +234,19 @@ def test_a_second_run_says_so_and_asks_nothing(tmp_path: Path, server: StandIn) 
         folder.wait_for("pausing")
         command = [sys.executable, str(HERE / "child.py"), server.url, "inf", *folder.flags()]
         second = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        assert (folder.state / "ig.lock").read_text() == f"{child.pid}\n"
         assert child.poll() is None
     assert second.returncode == 2
-    assert "another run is using" in second.stderr
+    assert f"another run is using {folder.state} (process {child.pid}): wait until it ends" in second.stderr
+    assert f"kill {child.pid}\n" in second.stderr
     assert second.stderr.count("\n") == 1
     assert len(server.log) == 1
+
+
+def test_the_lock_names_nobody_once_the_run_has_ended(tmp_path: Path, server: StandIn) -> None:
+    folder = Folder(tmp_path, server, NAMES[:2])
+    assert folder.run() == 0
+    assert (folder.state / "ig.lock").read_text() == ""
 
 
 @pytest.mark.parametrize("module", [["instagram_enrichment.py"], ["-m", "instagram_enrichment"]])

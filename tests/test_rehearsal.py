@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import zipped
 
 HERE = Path(__file__).parent
 SAMPLE = HERE / "data" / "influencers_425.csv"
@@ -69,8 +70,8 @@ def test_the_output_differs_from_the_list_in_the_filled_cells_only(
     assert read(output)[0] == header
     genre, details = header.index("GENRE"), header.index("Details")
     gained = {genre: 0, details: 0}
-    for old, new in zip(before, read(output)[1:], strict=True):
-        for column, (was, now) in enumerate(zip(old, new, strict=True)):
+    for old, new in zipped(before, read(output)[1:]):
+        for column, (was, now) in enumerate(zipped(old, new)):
             if was != now:
                 assert not was.strip() and now.strip()
                 gained[column] += 1
@@ -83,7 +84,7 @@ def test_rows_that_gained_nothing_are_byte_for_byte_the_same(
 ) -> None:
     before = SAMPLE.read_bytes().split(b"\r\n")
     after = (folder / ".tmp" / "rehearsal" / SAMPLE.name).read_bytes().split(b"\r\n")
-    rows = list(zip(before, after, read(SAMPLE), read(folder / ".tmp" / "rehearsal" / SAMPLE.name), strict=True))
+    rows = list(zipped(before, after, read(SAMPLE), read(folder / ".tmp" / "rehearsal" / SAMPLE.name)))
     assert len(rows) == 426
     assert [raw for raw, out, old, new in rows if old == new and raw != out] == []
 
