@@ -534,7 +534,7 @@ KEEP_ALIVE = 30.0  # seconds: a connection that was idle for longer is not used 
 
 RETRIES = 3
 REFUSAL_WAIT = 60.0  # seconds for which nothing is sent after a refusal
-BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds before a retry after trouble
+BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds before a retry, where the limiter waits no longer
 NETWORK_PAUSES = (60.0, 900.0)  # seconds: the first and the longest, where nobody is bothered by our asking
 GIVE_UP_AFTER = 24 * 3600.0  # seconds, of those in which the machine is awake, without an answer
 LAST_WITNESS = "instagram"  # while no live profile is cached, and where one has gone since
@@ -620,25 +620,28 @@ class Asking:
     source: Source
     limiter: RateLimiter
     profiles: Mapping[str, Profile]  # the cached ones
-    fetched: Iterable[float]  # when they were fetched, in epoch seconds
     first_pause: float  # seconds
+    was_answered: bool  # whether anybody was, in this run or in the 24 hours before it
 
     def __post_init__(self) -> None:
         self.wall: Unanswered | None = None  # what the last witness met, while nobody is answered
         self.closed: set[str] = set()  # left open while a witness was answered: there is no use in asking again
         self._left_open: list[str] = []  # in a row
-        self._transport = Transport(self.source.headers)
         self._was_refused = False
-        self._was_answered = any(moment > time.time() - GIVE_UP_AFTER for moment in self.fetched)
-        self._pause, self._give_up_at = 0.0, math.inf
+        self._transport = Transport(self.source.headers)
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((Refusal, NetworkTrouble)),
             stop=tenacity.stop_after_attempt(1 + RETRIES),
-            wait=wait_before_retry,
-            before_sleep=self._tell_retry,
+            wait=BACKOFF,
             sleep=lambda seconds: wait_until(Moment.after(seconds)),
+            before_sleep=self._tell_retry,
             reraise=True,
         )
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        """All is well: the next pause will be the first one."""
+        self._pause, self._give_up_at = 0.0, math.inf
 
     def ask(self, username: str) -> Profile:
         """Ask for a profile of the list.
@@ -649,7 +652,12 @@ class Asking:
         try:
             profile = self._ask_until_sure(username)
         except Unanswered as trouble:
-            self._leave_open(username, trouble)
+            self._left_open.append(username)
+            if not self.wall:
+                self.closed.add(username)
+            if len(self._left_open) >= DOUBTFUL and not self._witnesses():
+                self.closed -= set(self._left_open)
+                self.wall = self.wall or trouble
             raise
         self._left_open.clear()
         self._start_afresh()
@@ -657,25 +665,32 @@ class Asking:
 
     def wait_out(self) -> None:
         """Pause until a witness is answered; raises StoppedError after 24 hours."""
+        self._give_up_at = min(self._give_up_at, time.monotonic() + GIVE_UP_AFTER)
         while self.wall:
-            if time.monotonic() > self._give_up_at - 1:
+            if (left := self._give_up_at - time.monotonic()) < 1:
                 self._give_up(self.wall)
             is_network = isinstance(self.wall, NetworkTrouble)
             first, longest = NETWORK_PAUSES if is_network else (max(self.first_pause, REFUSAL_WAIT), LONGEST_WAIT)
             self._pause = max(min(2 * self._pause, longest), first)
-            self.limiter.hold(min(self._pause, self._give_up_at - time.monotonic()))
-            left = self.limiter.held()
-            log.info("Nobody is answered (%s): pausing %s, until %s", self.wall, duration(left), clock_in(left))
+            self.limiter.hold(min(self._pause, left))
+            seconds = self.limiter.held()
+            log.info("Nobody is answered (%s): pausing %s, until %s", self.wall, duration(seconds), clock_in(seconds))
             self._call_witness()
 
+    def _give_up(self, wall: Unanswered) -> NoReturn:
+        if isinstance(wall, NetworkTrouble):
+            raise StoppedError(f"24 hours without an answer ({wall}): the network, a proxy or the server is in trouble")
+        if not self.was_answered:
+            self._tell_closed_door()
+        raise StoppedError(f"24 hours without an answer about a profile ({wall}): wait a day before the next run")
+
     def _ask_until_sure(self, username: str) -> Profile:
-        """Ask, with its retries and its witness; a profile that is missing, twice."""
+        """Ask, with its retries and its witness; for a profile that is missing, twice."""
         was_missing = False
         while True:
             try:
                 return Profile.answered(username, self._retrying(self._send, username))
             except Unanswered as trouble:
-                is_missing = isinstance(trouble, Missing)
                 if isinstance(trouble, Missing) and was_missing:
                     return Profile.answered(username, {"error": trouble.error})
                 if not self._transport.reached:
@@ -683,14 +698,15 @@ class Asking:
                     raise StoppedError(f"{why}: check the connection and the proxy settings") from None
                 log.info("@%s: %s; asking for one that exists, to tell whether that is about us", username, trouble)
                 self._call_witness()
-                if self.wall or not is_missing:
+                was_missing = isinstance(trouble, Missing)
+                if self.wall or not was_missing:
                     raise
-                was_missing = True
 
     def _call_witness(self) -> None:
         """Ask once for a profile that is known to exist; `wall` is what stands in the way, or None."""
         witnesses = self._witnesses()
         witness = random.choice(witnesses) if witnesses else LAST_WITNESS
+        self.wall = None
         try:
             try:
                 self._send(witness)
@@ -700,14 +716,12 @@ class Asking:
                 log.info("@%s has gone since", witness)
                 witness = LAST_WITNESS
                 self._send(witness)
-        except Unanswered as trouble:
-            log.info("@%s, which exists: %s; so it is about us", witness, trouble)
-            self._meet_wall(trouble)
-        else:
             log.info("@%s, which exists, is answered", witness)
-            self.wall = None
             if witnesses:
                 self._start_afresh()
+        except Unanswered as trouble:
+            log.info("@%s, which exists: %s; so it is about us", witness, trouble)
+            self.wall = trouble
 
     def _witnesses(self) -> list[str]:
         """The profiles that are known to exist, by what is cached."""
@@ -723,57 +737,34 @@ class Asking:
             log.debug("@%s: status %d, %d bytes", username, response.status, len(response.body))
             wait = wait_asked_for(response.headers)
             fields = self.source.understand(username, response)
-        except Unanswered as trouble:
-            is_refusal = isinstance(trouble, Refusal)
-            self.limiter.hold(max(wait, REFUSAL_WAIT if is_refusal else 0.0))
-            if is_refusal and not self._was_refused and not self._was_answered and self.source.closed_door:
-                log.warning("%s", self.source.closed_door)
-            self._was_refused |= is_refusal
+        except Refusal:
+            self.limiter.hold(max(wait, REFUSAL_WAIT))
+            if not self._was_refused and not self.was_answered:
+                self._tell_closed_door()
+            self._was_refused = True
             raise
-        self._was_answered = True
+        except Unanswered:
+            self.limiter.hold(wait)
+            raise
+        self.was_answered = True
         return fields
 
-    def _leave_open(self, username: str, trouble: Unanswered) -> None:
-        self._left_open.append(username)
-        if not self.wall:
-            self.closed.add(username)
-        if len(self._left_open) >= DOUBTFUL and not self._witnesses():
-            self.closed -= set(self._left_open)
-            self._meet_wall(self.wall or trouble)
-
-    def _meet_wall(self, trouble: Unanswered) -> None:
-        self.wall = trouble
-        self._give_up_at = min(self._give_up_at, time.monotonic() + GIVE_UP_AFTER)
-
-    def _start_afresh(self) -> None:
-        """All is well: the next pause will be the first one."""
-        self._pause, self._give_up_at = 0.0, math.inf
+    def _tell_closed_door(self) -> None:
+        if self.source.closed_door:
+            log.warning("%s", self.source.closed_door)
 
     def _tell_retry(self, state: tenacity.RetryCallState) -> None:
-        """Log why a retry waits, and how long."""
         trouble = state.outcome.exception() if state.outcome else None
         seconds = max(state.upcoming_sleep, self.limiter.held())
         pause = f"try {state.attempt_number + 1} of {1 + RETRIES} in {duration(seconds)}, at {clock_in(seconds)}"
         log.info("@%s: %s; %s", state.args[0], trouble, pause)
-
-    def _give_up(self, wall: Unanswered) -> NoReturn:
-        if isinstance(wall, NetworkTrouble):
-            raise StoppedError(f"24 hours without an answer ({wall}): the network, a proxy or the server is in trouble")
-        if not self._was_answered and self.source.closed_door:
-            log.warning("%s", self.source.closed_door)
-        raise StoppedError(f"24 hours without an answer about a profile ({wall}): wait a day before the next run")
-
-
-def wait_before_retry(state: tenacity.RetryCallState) -> float:
-    """The seconds before a retry: a backoff after trouble; after a refusal it is the limiter that waits."""
-    trouble = state.outcome.exception() if state.outcome else None
-    return 0.0 if isinstance(trouble, Refusal) else float(BACKOFF(state))
 
 
 # ---- Remembering ----
 
 CACHE_FILE, PROGRESS_FILE, LOCK_FILE = "ig_cache.json", "ig_progress.json", "ig.lock"
 CACHE_KEY = re.compile(r'"([A-Za-z0-9._]{1,30})"\s*:\s*(?=\{)')
+CLOSING = b"\n}\n"  # how a cache file ends, behind its last entry
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # as "surrogateescape" decodes it
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -831,18 +822,18 @@ class Cache:
         """Read every whole entry there is, whoever wrote the file; what is not just as `_write_all` does it is kept."""
         text = self._path.read_bytes().decode("utf-8", "surrogateescape")
         parse = json.JSONDecoder().raw_decode
-        is_ours, entries, done, position = text.isascii(), 0, 0, 0
+        is_ours, entries, done, position = text.isascii() and text.startswith("{"), 0, 1, 0
         while found := CACHE_KEY.search(text, position):
             position = found.end()
             with contextlib.suppress(ValueError, RecursionError):
                 entry, position = parse(text, position)
-                is_ours &= text[done : found.start()] == (",\n" if entries else "{\n")
+                is_ours &= text[done : found.start()] == (",\n" if entries else "\n")
                 done, entries = position, entries + 1
                 if is_answer(entry) and not NOT_UTF8.search(text, found.start(), position):
                     self.profiles[found[1].lower()] = Profile.from_entry(found[1], entry)
                 else:
                     is_ours = False
-        is_ours &= text[done:] == ("\n}\n" if entries else "{\n}\n") and text.count("\n") == entries + 2
+        is_ours &= text[done:] == CLOSING.decode() and text.count("\n") == entries + 2
         if not is_ours:
             aside = spare_name(self._path, "damaged")
             write_whole(aside, [self._path.read_bytes()])
@@ -851,7 +842,7 @@ class Cache:
                 *(printable(str(self._path)), len(self.profiles), printable(str(aside))),
             )
         if is_ours and entries == len(self.profiles):
-            self._end = len(text) - len(closing(self.profiles))
+            self._end = done
         else:
             self._write_all(self.profiles)
 
@@ -860,13 +851,13 @@ class Cache:
         if profile.username in self.profiles or not self._path.exists():
             self._write_all({**self.profiles, profile.username: profile})
         else:
-            self._append((b",\n" if self.profiles else b"") + as_line(profile))
+            self._append((b",\n" if self.profiles else b"\n") + as_line(profile))
         self.profiles[profile.username] = profile
 
     def moments(self) -> list[float]:
-        """When the profiles were fetched, in epoch seconds, of those that say so."""
+        """When the profiles were fetched, in epoch seconds and in order; none of them lies in the future."""
         moments = (parse_timestamp(profile.fetched_at) for profile in self.profiles.values())
-        return [moment for moment in moments if moment > 0]
+        return sorted(min(moment, time.time()) for moment in moments if moment > 0)
 
     def start_over(self) -> Path:
         """Set the file aside as `.bak` (an older `.bak` gets a free name), start empty; returns where it is now."""
@@ -879,34 +870,28 @@ class Cache:
         return backup
 
     def _append(self, line: bytes) -> None:
-        ending = closing(self.profiles)
         with self._path.open("r+b", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
-            if size != self._end + len(ending):
+            if size != self._end + len(CLOSING):
                 raise OSError(errno.EBUSY, "was changed by another program", str(self._path))
             file.seek(self._end)
             try:
-                if file.write(line + b"\n}\n") < len(line) + 3:
+                if file.write(line + CLOSING) < len(line + CLOSING):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(file.fileno())
             except OSError as error:
                 file.seek(self._end)
-                file.write(ending)
+                file.write(CLOSING)
                 file.truncate(size)
                 error.filename = str(self._path)
                 raise
         self._end += len(line)
 
     def _write_all(self, profiles: Mapping[str, Profile]) -> None:
-        data = b"{\n" + b",\n".join(map(as_line, profiles.values())) + closing(profiles)
+        data = b"{" + b",".join(b"\n" + as_line(profile) for profile in profiles.values())
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._path, [data])
-        self._end = len(data) - len(closing(profiles))
-
-
-def closing(profiles: Mapping[str, Profile]) -> bytes:
-    """How a cache file of these profiles ends, behind the last of its lines."""
-    return b"\n}\n" if profiles else b"}\n"
+        write_whole(self._path, [data, CLOSING])
+        self._end = len(data)
 
 
 def as_line(profile: Profile) -> bytes:
@@ -1205,39 +1190,6 @@ def is_address(cell: str) -> bool:
 # ---- The list ----
 
 
-class Batch:
-    """The profiles asked for since the last gap of a whole batch pause, whichever run asked for them.
-
-    `size` is how many fill it, `pause` the seconds to pause then. A gap that the pace alone makes is none. `fetched` are
-    the moments (epoch seconds) at which earlier runs were answered.
-    """
-
-    def __init__(self, size: int, pause: float, per_minute: float, fetched: Iterable[float]) -> None:
-        self.size, self.pause = size, pause
-        self._gap = max(pause, 60 / per_minute + 2 * JITTER[1])
-        self.start_anew()
-        for moment in sorted(fetched):
-            self.add(moment)
-
-    def start_anew(self) -> None:
-        """The pause is over."""
-        self._count, self._last = 0, -math.inf
-
-    def add(self, moment: float) -> None:
-        """Count a profile that was asked for."""
-        if moment - self._last >= self._gap:
-            self._count = 0
-        self._count, self._last = self._count + 1, moment
-
-    def count(self) -> int:
-        """How many profiles are in it by now."""
-        return 0 if time.time() - self._last >= self._gap else min(self._count, self.size)
-
-    def rest(self) -> float:
-        """The seconds that are missing to a whole pause since the last profile."""
-        return max(self.pause - max(time.time() - self._last, 0.0), 0.0)
-
-
 @dataclass
 class Enrichment:
     """One run over the list: asks for what is missing, remembers it, and writes checkpoints."""
@@ -1247,7 +1199,7 @@ class Enrichment:
     progress: Progress
     limiter: RateLimiter
     asking: Asking
-    batch: Batch
+    moments: list[float]  # when profiles were fetched, by earlier runs (epoch seconds, in order); this one adds its own
     args: argparse.Namespace
 
     def __post_init__(self) -> None:
@@ -1275,15 +1227,29 @@ class Enrichment:
                 first.setdefault(row.username, index)
         return [(index, username) for username, index in first.items()]
 
+    def in_batch(self) -> int:
+        """How many profiles were asked for since the last gap of a whole batch pause, whichever run asked for them."""
+        gap = max(self.args.batch_pause, 60 / self.args.rate_limit + 2 * JITTER[1])  # the pace alone makes none
+        later, count = time.time(), 0
+        while count < min(len(self.moments), self.args.batch_size) and later - self.moments[-1 - count] < gap:
+            later = self.moments[-1 - count]
+            count += 1
+        return count
+
+    def missing_pause(self) -> float:
+        """The seconds that are missing to a whole batch pause since the last profile."""
+        last = self.moments[-1] if self.moments else -math.inf
+        return max(float(self.args.batch_pause) - max(time.time() - last, 0.0), 0.0)
+
     def pauses(self, profiles: int) -> int:
         """How many batch pauses are still to come with so many more profiles."""
-        in_batch = 0 if 0 < self.batch.rest() <= self.limiter.held() else self.batch.count()
-        return (in_batch + profiles - 1) // self.batch.size if profiles and self.batch.pause else 0
+        in_batch = 0 if 0 < self.missing_pause() <= self.limiter.held() else self.in_batch()
+        return (in_batch + profiles - 1) // self.args.batch_size if profiles and self.args.batch_pause else 0
 
     def eta(self, profiles: int) -> float:
         """The seconds that so many more profiles take, with the pauses that are still to come."""
         seconds = self.limiter.held() + profiles * seconds_per_request(self.args.rate_limit)
-        return seconds + self.pauses(profiles) * self.batch.pause
+        return seconds + self.pauses(profiles) * float(self.args.batch_pause)
 
     def checkpoint(self) -> None:
         """Write the output: the input plus everything in the cache.
@@ -1311,7 +1277,8 @@ class Enrichment:
         if unsettled and (left := self.limiter.held()):
             log.info("Instagram is to be left alone until %s: waiting %s", clock_in(left), duration(left))
             self.limiter.rest()
-        for count, (index, username) in enumerate(self._behind_position(unsettled), 1):
+        below = [(index, username) for index, username in unsettled if index >= self.progress.rows_done]
+        for count, (index, username) in enumerate(below, 1):
             found = self._ask_for(username)
             self.progress.move_to(index + 1)
             self._tell(index, username, found, len(unsettled) - count + len(self.open) - len(self.asking.closed))
@@ -1327,13 +1294,6 @@ class Enrichment:
         elif self.progress.rows_done < len(self.rows):
             self.progress.move_to(len(self.rows))
 
-    def rows_done(self) -> int:
-        """How many rows are done, whoever did them."""
-        return next((index for index, _ in self._behind_position(self.unsettled())), len(self.rows))
-
-    def _behind_position(self, profiles: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
-        return [(index, username) for index, username in profiles if index >= self.progress.rows_done]
-
     def _ask_for(self, username: str) -> str:
         """Ask for one profile, after the pause that may be due; returns what came of it, in words."""
         self._pause_if_due()
@@ -1344,7 +1304,7 @@ class Enrichment:
             self.open[username] = trouble
             return f"left open: {trouble}"
         finally:
-            self.batch.add(time.time())
+            self.moments.append(time.time())
         self.cache.add(profile)
         self.open.pop(username, None)
         return describe(profile, self.source.fields)
@@ -1353,14 +1313,14 @@ class Enrichment:
         if self.asking.wall:
             self.checkpoint()
             self.asking.wait_out()
-        if self.batch.count() == self.batch.size:
+        if self.in_batch() == self.args.batch_size:
             self.checkpoint()
-            if seconds := self.batch.rest():
-                why = f"{self.batch.size} profiles asked, the batch is full"
+            if seconds := self.missing_pause():
+                why = f"{self.args.batch_size} profiles asked, the batch is full"
                 log.info("%s: saved, pausing %s, until %s", why, duration(seconds), clock_in(seconds))
                 self.limiter.hold(seconds)
                 self.limiter.rest()
-            self.batch.start_anew()
+            self.moments.clear()
 
     def _tell(self, index: int, username: str, found: str, ahead: int) -> None:
         eta = self.eta(ahead)
@@ -1426,7 +1386,8 @@ def tell_plan(run: Enrichment) -> None:
     )
     if to_ask:
         args, seconds, pauses = run.args, run.eta(to_ask), run.pauses(to_ask)
-        with_pauses = f", with {pauses} pauses of {duration(args.batch_pause)} between batches of {args.batch_size}"
+        each = f"of {duration(args.batch_pause)} between batches of {args.batch_size}"
+        with_pauses = f", with {pauses} pause{'s' * (pauses > 1)} {each}"
         log.info(
             "Asking %s%s at %g a minute%s: about %s, done at %s",
             *(run.source.name, run.source.lacks(), args.rate_limit, with_pauses if pauses else ""),
@@ -1572,7 +1533,7 @@ def enrich(args: argparse.Namespace) -> int:
         with contextlib.closing(Lock(args.cache_dir)) as lock:
             cache = Cache(args.cache_dir / CACHE_FILE)
             progress = Progress(args.cache_dir / PROGRESS_FILE, len(sheet.rows), max(LONGEST_WAIT, args.batch_pause))
-            fetched = [min(moment, time.time()) for moment in cache.moments()]
+            moments = cache.moments()
             write_whole(args.output, sheet.render(cache.profiles))
             if args.force:
                 progress.move_to(0)
@@ -1583,11 +1544,12 @@ def enrich(args: argparse.Namespace) -> int:
                         printable(str(backup)),
                     )
                 log.info("--force: if this run stops half-way, go on with the same command WITHOUT --force")
-            last_request = max([lock.last_request, *fetched])
+            latest = moments[-1] if moments else -math.inf
+            last_request = max(lock.last_request, latest)
             limiter = RateLimiter(args.rate_limit, last_request, progress.not_before, lock.touch, progress.hold_until)
-            asking = Asking(source, limiter, cache.profiles, fetched, args.batch_pause)
-            batch = Batch(args.batch_size, args.batch_pause, args.rate_limit, fetched)
-            return finish(Enrichment(sheet, cache, progress, limiter, asking, batch, args), started)
+            was_answered = latest > time.time() - GIVE_UP_AFTER
+            asking = Asking(source, limiter, cache.profiles, args.batch_pause, was_answered)
+            return finish(Enrichment(sheet, cache, progress, limiter, asking, moments, args), started)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise UnusableError(f"{tell_os_error(error)}: give another path") from error
@@ -1610,7 +1572,8 @@ def finish(run: Enrichment, started: Moment) -> int:
         elif isinstance(reason, OSError):
             why = f"Could not save ({tell_os_error(reason)})"
         saved, rows = save(run), len(run.rows)
-        log.error("%s. Stopped after %d of %d rows, %s; to go on, %s", why, run.rows_done(), rows, saved, again)
+        done = next((index for index, _ in run.unsettled() if index >= run.progress.rows_done), rows)
+        log.error("%s. Stopped after %d of %d rows, %s; to go on, %s", why, done, rows, saved, again)
     tell_result(run, from_cache, -started.left())
     if code == EXIT_DONE and run.unsaved:
         log.error("The answers are in the cache, but not in the output: mend that, and %s", again)

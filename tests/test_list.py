@@ -323,7 +323,7 @@ def test_the_plan_counts_the_pauses_that_there_will_be(
     started = time.monotonic()
     log = world.run("-r", "60").log
     took = time.monotonic() - started
-    assert (f"with {pauses} pauses of" in log) is (pauses > 0)
+    assert (f"with {pauses} pause{'s' * (pauses > 1)} of" in log) is (pauses > 0)
     assert log.count("the batch is full") == pauses
     minutes = round((pauses * 1800 + profiles * 3) / 60)
     assert took == pytest.approx(minutes * 60, abs=45)
