@@ -280,11 +280,7 @@ class Unanswered(Exception):
 
 
 class Missing(Unanswered):
-    """The source says that it has no such profile; `error` is what the cache calls that."""
-
-    def __init__(self, error: str, message: str) -> None:
-        super().__init__(message)
-        self.error = error
+    """The source says that it has no such profile."""
 
 
 class Refusal(Unanswered):
@@ -316,7 +312,7 @@ class Source:
     headers: Mapping[str, str] = field(repr=False)
     understand: Callable[[str, Response], dict[str, Any]]
     fields: frozenset[str]  # those of a profile that its answers can fill
-    errors: frozenset[str]  # those with which a cached profile is settled
+    missing: str  # the `error` of a profile that it does not have
     can_be_witness: Callable[[Profile], bool]  # of a live profile: whether it is sure to be seen
     closed_door: str  # what to say where nobody was ever answered
 
@@ -327,15 +323,15 @@ class Source:
 
     def settles(self, profile: Profile | None) -> bool:
         """Whether what is cached of a profile leaves nothing to ask."""
-        return profile is not None and (profile.error is None or profile.error in self.errors)
+        return profile is not None and profile.error in (None, NOT_FOUND, self.missing)
 
 
 # The address and the app id are those of Instagram's own web client, as a browser's network tab shows them.
 API_URL = "https://www.instagram.com/api/v1/users/web_profile_info/"
+BROWSER = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0"
 WEB_HEADERS = {
     "x-ig-app-id": "936619743392459",
-    "User-Agent": "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/131.0 Safari/537.36",
+    "User-Agent": f"{BROWSER} Safari/537.36",
     "Accept": "*/*",
     "Accept-Language": "en-US,en;q=0.9",
 }
@@ -347,9 +343,8 @@ CLOSED_DOOR = """Nobody was answered yet. This may be a limit on this connection
 REFUSED = (401, 403, 429)
 REFUSAL_WORDS = re.compile(r"checkpoint|challenge|feedback|login|please wait", re.IGNORECASE)
 WALL_URL = re.compile(r"\b(?:login|challenge|checkpoint)\b", re.IGNORECASE)
-HTML = re.compile(rb"<html|<!doctype html", re.IGNORECASE)
-TITLE = re.compile(rb"<title[^>]*>([^<]*)", re.IGNORECASE)
-LOGIN_TITLE = re.compile(rb"\blog[\s_-]?in\b|\bsign[\s_-]?in\b|challenge|checkpoint", re.IGNORECASE)
+HTML = re.compile(r"<html|<!doctype html", re.IGNORECASE)
+LOGIN_TITLE = re.compile(r"<title[^>]*>[^<]*(?:\blog[\s_-]?in\b|\bsign[\s_-]?in\b|challenge|checkpoint)", re.IGNORECASE)
 
 
 def web_address() -> Source:
@@ -360,7 +355,7 @@ def web_address() -> Source:
         headers=WEB_HEADERS,
         understand=understand_web,
         fields=frozenset(FIELD_TYPES),
-        errors=frozenset({NOT_FOUND}),
+        missing=NOT_FOUND,
         can_be_witness=lambda profile: True,
         closed_door=CLOSED_DOOR,
     )
@@ -369,35 +364,33 @@ def web_address() -> Source:
 def understand_web(username: str, response: Response) -> dict[str, Any]:
     """Say what an answer of the web address means: returns the fields of Instagram's `data.user`, or raises."""
     status, headers, body = response
-    answer = parse_json(body)
-    said = answer if isinstance(answer, dict) else {}
+    text = body.decode("utf-8", "replace")
+    said = parse_object(body)
     message = f": {printable(said['message']).rstrip('.')}" if isinstance(said.get("message"), str) else ""
-    data = said.get("data")
+    data, fails = said.get("data"), said.get("status") == "fail"
     user = data.get("user", ...) if isinstance(data, dict) else ...
-    fails = said.get("status") == "fail"
     if status == 200 and isinstance(user, dict) and not fails:
         return understand_user(username, user)
-    if status in REFUSED:
-        raise Refusal(f"{'blocked' if status == 403 else 'rate limited'} ({status}){message}")
-    if said.get("require_login") or said.get("errors") or REFUSAL_WORDS.search(message):
-        raise Refusal(f"blocked ({status}){message}")
-    if status == 400 and REFUSAL_WORDS.search(body.decode("utf-8", "replace")):
-        raise Refusal(f"blocked ({status}){message}")
-    if 300 <= status < 400 and WALL_URL.search(headers.get("Location", "")):
-        raise Refusal(f"blocked (redirect to {printable(headers['Location'])})")
-    if 500 <= status < 600:
-        raise NetworkTrouble(f"server error {status}{message}")
-    if status == 404:
-        raise Missing(NOT_FOUND, "not found (404)")
-    if fails:
-        raise Refusal(f"blocked ({status}, status fail){message}")
-    if status != 200:
-        raise Unanswered(f"unexpected status {status}{message}")
-    if answer is None:
-        raise understand_page(headers, body)
-    if user is None:
-        raise Missing(NOT_FOUND, "not found")
-    raise Unanswered("JSON of an unknown shape")
+    is_page = "text/html" in headers.get("Content-Type", "").lower() and text.lstrip().startswith("<")
+    is_page = not said and (is_page or HTML.search(text[:1024]) is not None)
+    is_wall = bool(said.get("require_login") or said.get("errors") or REFUSAL_WORDS.search(message))
+    is_wall |= status == 400 and REFUSAL_WORDS.search(text) is not None
+    is_wall |= 300 <= status < 400 and WALL_URL.search(headers.get("Location", "")) is not None
+    is_wall |= status == 200 and is_page and LOGIN_TITLE.search(text) is not None
+    table = (
+        (status in REFUSED, Refusal, "refused"),
+        (is_wall, Refusal, "blocked"),
+        (500 <= status < 600, NetworkTrouble, "server error"),
+        (status == 404, Missing, "not found"),
+        (fails, Refusal, "blocked, status fail"),
+        (status != 200, Unanswered, "unexpected status"),
+        (is_page, Missing, "not found, a page instead of data"),
+        (parse_json(body) is None, NetworkTrouble, "no JSON"),
+        (user is None, Missing, "not found"),
+        (True, Unanswered, "JSON of an unknown shape"),
+    )
+    kind, what = next((kind, what) for applies, kind, what in table if applies)
+    raise kind(f"{what} ({status}){message}")
 
 
 def understand_user(username: str, user: Mapping[str, Any]) -> dict[str, Any]:
@@ -411,14 +404,12 @@ def understand_user(username: str, user: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-# Meta's pages "Business Discovery", "IG User", "Rate limiting" and "Error codes".
+# Numbers of Meta's pages "Business Discovery", "Rate limiting" and "Error codes".
 GRAPH_URL = "https://graph.facebook.com/v25.0/"
 GRAPH_TOKEN = "INSTAGRAM_ACCESS_TOKEN"
-NO_SUCH_ACCOUNT = 110
-LIMITED = {4, 17, 32, 613, 80002}
+NO_SUCH_ACCOUNT, LIMITED, TRANSIENT = 110, {4, 17, 32, 613, 80002}, {1, 2}
 TOKEN_INVALID, PERMISSION_MISSING = {102, 190}, {10, *range(200, 300)}
-TRANSIENT = {1, 2}
-ACCOUNT_UNSEEN = (100, 33)  # code and subcode, of the account that asks
+ACCOUNT_UNSEEN = (100, 33)  # code and subcode, about the account that asks
 
 
 def graph_api(account: str, token: str) -> Source:
@@ -430,45 +421,39 @@ def graph_api(account: str, token: str) -> Source:
         headers={"Authorization": f"Bearer {token}"},
         understand=lambda username, response: understand_graph(username, response, token),
         fields=frozenset({"full_name", "biography", "follower_count", "is_business"}),
-        errors=frozenset({NOT_FOUND, NOT_PROFESSIONAL}),
+        missing=NOT_PROFESSIONAL,
         can_be_witness=lambda profile: profile.is_business is True,
         closed_door="",
     )
 
 
 def understand_graph(username: str, response: Response, token: str) -> dict[str, Any]:
-    """Say what an answer of the Graph API means; `token` is kept out of what is said."""
+    """Say what an answer of the Graph API means: returns or raises; `token` is kept out of what is said."""
     status, _, body = response
-    answer = parse_json(body)
-    said = answer if isinstance(answer, dict) else {}
+    said = parse_object(body)
     found, error = said.get("business_discovery"), said.get("error")
     if status == 200 and isinstance(found, dict):
         check_same(username, found)
-        followers = found.get("followers_count")
-        names = {"full_name": found.get("name"), "biography": found.get("biography")}
-        return {**names, "follower_count": followers, "is_business": True}
+        texts = {"full_name": found.get("name"), "biography": found.get("biography")}
+        return {**texts, "follower_count": found.get("followers_count"), "is_business": True}
     error = error if isinstance(error, dict) else {}
     code, subcode = (error.get(name) if type(error.get(name)) is int else None for name in ("code", "error_subcode"))
-    what = f"status {status}" if code is None else f"error {code}"
-    message = f"{what}: {printable(str(error.get('message', '')).replace(token, '[token]'))}".rstrip(": ")
-    if code in TOKEN_INVALID:
-        raise StoppedError(
-            f"The access token is refused ({what}): a new one is needed, in {GRAPH_TOKEN} (see the README)"
-        )
-    if code in PERMISSION_MISSING:
-        needed = "instagram_basic, instagram_manage_insights and pages_read_engagement"
-        raise StoppedError(f"A permission is missing ({message}): the access token needs {needed}")
-    if (code, subcode) == ACCOUNT_UNSEEN:
-        raise StoppedError(f"The access token does not see the account of --graph-api ({message}): check the id")
-    if code == NO_SUCH_ACCOUNT:
-        raise Missing(NOT_PROFESSIONAL, ERRORS[NOT_PROFESSIONAL])
-    if status == 429 or code in LIMITED:
-        raise Refusal(f"rate limited ({message})")
-    if 500 <= status < 600 or code in TRANSIENT or error.get("is_transient") is True:
-        raise NetworkTrouble(f"trouble at the API ({message})")
-    if status == 200 and answer is None:
-        raise NetworkTrouble("an answer that is not JSON")
-    raise Unanswered(f"an unexpected answer ({message})")
+    is_trouble = 500 <= status < 600 or code in TRANSIENT or error.get("is_transient") is True
+    permissions = "instagram_basic, instagram_manage_insights and pages_read_engagement"
+    table: tuple[tuple[bool, type[Exception], str], ...] = (
+        (code in TOKEN_INVALID, StoppedError, f"the access token is refused: put a new one into {GRAPH_TOKEN}"),
+        (code in PERMISSION_MISSING, StoppedError, f"a permission is missing: the access token needs {permissions}"),
+        ((code, subcode) == ACCOUNT_UNSEEN, StoppedError, "the access token does not see the account of --graph-api"),
+        (code == NO_SUCH_ACCOUNT, Missing, "no professional account"),
+        (status == 429 or code in LIMITED, Refusal, "rate limited"),
+        (is_trouble, NetworkTrouble, "trouble at the API"),
+        (status == 200 and parse_json(body) is None, NetworkTrouble, "no JSON"),
+        (True, Unanswered, "unexpected answer"),
+    )
+    kind, what = next((kind, what) for applies, kind, what in table if applies)
+    number = f"status {status}" if code is None else f"error {code}"
+    message = "" if code in TOKEN_INVALID else str(error.get("message", "")).replace(token, "[token]")
+    raise kind(f"{what} ({number}){': ' * bool(message)}{printable(message)}")
 
 
 def check_same(username: str, user: Mapping[str, Any]) -> None:
@@ -480,15 +465,10 @@ def check_same(username: str, user: Mapping[str, Any]) -> None:
         raise Unanswered(f"data about somebody else (@{printable(name)})")
 
 
-def understand_page(headers: Mapping[str, str], body: bytes) -> Unanswered:
-    """Say what a 200 response without JSON means."""
-    tagged = "text/html" in headers.get("Content-Type", "").lower() and body.lstrip().startswith(b"<")
-    if not tagged and not HTML.search(body[:1024]):
-        return NetworkTrouble("an answer that is not JSON")
-    title = TITLE.search(body)
-    if title and LOGIN_TITLE.search(title[1]):
-        return Refusal("blocked (login page)")
-    return Missing(NOT_FOUND, "not found (a page instead of data)")
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Parse a JSON object; an empty one where it isn't any."""
+    answer = parse_json(body)
+    return answer if isinstance(answer, dict) else {}
 
 
 def parse_json(body: bytes | str) -> Any:
@@ -692,7 +672,7 @@ class Asking:
                 return Profile.answered(username, self._retrying(self._send, username))
             except Unanswered as trouble:
                 if isinstance(trouble, Missing) and was_missing:
-                    return Profile.answered(username, {"error": trouble.error})
+                    return Profile.answered(username, {"error": self.source.missing})
                 if not self._transport.reached:
                     why = f"{self.source.name} can't be reached ({trouble})"
                     raise StoppedError(f"{why}: check the connection and the proxy settings") from None
@@ -916,11 +896,7 @@ class Progress:
 
     def __init__(self, path: Path, rows: int, longest_wait: float) -> None:
         self._path = path
-        try:
-            state = parse_json(path.read_bytes())
-        except OSError:
-            state = None
-        state = state if isinstance(state, dict) else {}
+        state = parse_object(path.read_bytes() if path.exists() else b"")
         done, not_before = state.get("last_processed_index"), parse_timestamp(state.get("not_before"))
         self.rows_done = done if type(done) is int and 0 <= done <= rows else 0
         self.not_before = not_before if not_before <= time.time() + longest_wait else -math.inf
@@ -1573,6 +1549,7 @@ def finish(run: Enrichment, started: Moment) -> int:
             why = f"Could not save ({tell_os_error(reason)})"
         saved, rows = save(run), len(run.rows)
         done = next((index for index, _ in run.unsettled() if index >= run.progress.rows_done), rows)
+        why = why[:1].upper() + why[1:]
         log.error("%s. Stopped after %d of %d rows, %s; to go on, %s", why, done, rows, saved, again)
     tell_result(run, from_cache, -started.left())
     if code == EXIT_DONE and run.unsaved:

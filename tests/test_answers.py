@@ -125,7 +125,7 @@ def test_a_user_object_is_the_profile(fields: dict[str, Any]) -> None:
 def test_a_message_from_outside_is_told_without_its_control_characters() -> None:
     with pytest.raises(ig.Refusal) as refusal:
         ig.understand_web("x", ig.Response(*data(401, {"message": "\x1b[31mwait\r\n\u202e"})))
-    assert str(refusal.value) == r"rate limited (401): \x1b[31mwait\x0d\x0a\x202e"
+    assert str(refusal.value) == r"refused (401): \x1b[31mwait\x0d\x0a\x202e"
 
 
 NOON = "Thu, 01 Jan 2026 12:00:00 GMT"
@@ -278,7 +278,7 @@ def test_an_answer_that_drips_is_cut_off(world: Any, behaviour: str, monkeypatch
 def test_the_body_of_a_refusal_need_not_be_readable(world: Any) -> None:
     world.live("one")
     world.standin.burst.append((401, {"Content-Encoding": "gzip"}, b"not gzip"))
-    assert "rate limited (401)" in world.run().log
+    assert "refused (401)" in world.run().log
 
 
 def test_requests_are_anonymous_and_look_like_the_web_client(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:

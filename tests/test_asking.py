@@ -361,7 +361,7 @@ def test_pauses_for_an_outage_of_24_hours_end_without_a_word_of_waiting_a_day(wo
     world.standin.choose = lambda name: "500"
     result = world.run()
     assert result.code == 1
-    assert "24 hours without an answer (server error 500): the network" in result.log
+    assert "24 hours without an answer (server error (500)): the network" in result.log
     assert "wait a day" not in result.log
     assert "wall" not in result.log
 
@@ -484,7 +484,7 @@ def test_second_pass_leaves_a_profile_open_that_meets_a_wall_again(world: Any) -
     result = world.run()
     assert result.code == 1
     assert world.standin.names.count(names[1]) == 2
-    assert f"Still open: @{names[1]}: unexpected status 418" in result.log
+    assert f"Still open: @{names[1]}: unexpected status (418)" in result.log
     assert long_pauses(world) == [30], "a pause with nothing to ask behind it is none"
 
 

@@ -139,11 +139,11 @@ def test_a_discovery_is_the_profile() -> None:
 
 
 STOPS = {
-    "190": ["a new one is needed", "INSTAGRAM_ACCESS_TOKEN"],
-    "102": ["a new one is needed", "INSTAGRAM_ACCESS_TOKEN"],
+    "190": ["The access token is refused", "INSTAGRAM_ACCESS_TOKEN"],
+    "102": ["The access token is refused", "INSTAGRAM_ACCESS_TOKEN"],
     "10": ["instagram_basic", "instagram_manage_insights", "pages_read_engagement"],
     "200": ["instagram_basic", "instagram_manage_insights", "pages_read_engagement"],
-    "100 33": ["--graph-api", "check the id"],
+    "100 33": ["--graph-api", "does not see the account"],
 }
 
 

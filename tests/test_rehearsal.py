@@ -50,7 +50,7 @@ def test_a_night_has_batches_a_burst_of_401_and_profiles_that_are_healed(
     assert act.count("the batch is full") == 3
     assert act.count("@instagram, which exists") == 0
     assert act.count("so it is about us") == act.count("Nobody is answered") == 1
-    healed = re.findall(r"@(\S+): left open: rate limited \(401\)", act)
+    healed = re.findall(r"@(\S+): left open: refused \(401\)", act)
     second_pass = act.partition("Second pass")[2]
     assert len(healed) == 1
     assert all(re.search(rf"@{re.escape(name)}: (?!left open)", second_pass) for name in healed)
