@@ -1,11 +1,12 @@
 """Rehearse a night: the real program on a sample list, against a stand-in for Instagram, in compressed time.
 
-    python tests/rehearse.py                              # the whole night, in about 20 seconds
-    python tests/rehearse.py --rate-limit 20 --limit 50   # with any of the program's own flags
-    python tests/rehearse.py --speed 100                  # 1800 virtual seconds take 18 (default: 600)
+    python tests/rehearse.py                                  # the whole night, in about 20 seconds
+    python tests/rehearse.py --rate-limit 20 --limit 50       # with any of the program's own flags
+    python tests/rehearse.py --graph-api 17841400000000000    # asking the official API
+    python tests/rehearse.py --speed 100                      # 1800 virtual seconds take 18
 
 Output and cache go to .tmp/rehearsal/ in the current folder. An earlier rehearsal's files there are removed first, but
-none where -i, -o or --cache-dir is given. The exit code is the program's.
+none where -i, -o or --cache-dir is given. Nothing is sent to Instagram. The exit code is the program's.
 """
 
 from __future__ import annotations
@@ -44,10 +45,16 @@ class Night(StandIn):
 
 def parse_arguments(argv: Sequence[str] | None) -> tuple[float, list[str], bool]:
     """Returns the speed, the program's flags, and whether the rehearsal starts afresh in a folder of its own."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--speed", type=float, default=600.0)
-    for names in ("-i --input", "-o --output", "--cache-dir"):
-        parser.add_argument(*names.split())
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="All other flags are the program's own: instagram_enrichment.py --help lists them.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--speed", type=float, default=600.0, help="how many times as fast (default: %(default)g)")
+    parser.add_argument("-i", "--input", help=f"a list of your own, of the sample's profiles (default: {SAMPLE.name})")
+    parser.add_argument("-o", "--output", help="where to write it (default: below .tmp/rehearsal)")
+    parser.add_argument("--cache-dir", help="the state folder (default: .tmp/rehearsal)")
     own, flags = parser.parse_known_args(argv)
     paths = ["-i", own.input or os.path.relpath(SAMPLE), "-o", own.output or str(FOLDER / SAMPLE.name)]
     paths += ["--cache-dir", own.cache_dir or str(FOLDER)]
@@ -57,7 +64,7 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[float, list[str], bool]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program twice, a night and a resume that finds nothing to do; returns its exit code."""
     speed, flags, afresh = parse_arguments(argv)
-    args = instagram_enrichment.parse_arguments(flags)  # leaves here for --help, and for what can't be parsed
+    args = instagram_enrichment.parse_arguments(flags)  # leaves here for what can't be parsed
     if FOLDER in (args.cache_dir, args.output.parent):
         FOLDER.mkdir(parents=True, exist_ok=True)
     for name in (SAMPLE.name, "ig_cache.json", "ig_progress.json") if afresh else ():

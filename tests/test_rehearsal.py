@@ -89,6 +89,15 @@ def test_rows_that_gained_nothing_are_byte_for_byte_the_same(
     assert [raw for raw, out, old, new in rows if old == new and raw != out] == []
 
 
+def test_the_official_api_can_be_rehearsed_too(tmp_path: Path) -> None:
+    done = rehearse(tmp_path, "--graph-api", "17841400000000000", "--limit", "60")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^ *GENRE .* \+0$", done.stderr, re.MULTILINE)
+    assert re.search(r"^ *Details .* \+\d\d$", done.stderr, re.MULTILINE)
+    assert re.search(r", [1-9]\d* no professional account, ", done.stderr)
+    assert "--- Act 2 sent 0 requests." in done.stderr
+
+
 def test_a_log_that_is_no_terminal_has_no_control_characters(night: subprocess.CompletedProcess[str]) -> None:
     assert "\r" not in night.stderr
     assert "\x1b" not in night.stderr
@@ -103,8 +112,10 @@ def test_the_programs_own_flags_replace_those_of_the_rehearsal(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.csv", "out.csv", "state"]
 
 
-def test_help_is_the_programs_own(tmp_path: Path) -> None:
+def test_help_names_what_the_rehearsal_adds(tmp_path: Path) -> None:
     done = rehearse(tmp_path, "--help")
     assert done.returncode == 0
-    assert done.stdout.startswith("usage: instagram_enrichment.py")
+    assert done.stdout.startswith("usage: rehearse.py")
+    for word in ("--speed", "--graph-api", ".tmp/rehearsal", "All other flags are the program's own"):
+        assert word in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,178 @@
+"""The README: its tables against the program, its requirements against each other, its lines in people's shells."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from standin import StandIn
+
+import instagram_enrichment as ig
+
+HERE = Path(__file__).parent
+README = (HERE.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+
+
+def rows_of(heading: str) -> list[list[str]]:
+    """The cells of the table of the README whose first heading this is."""
+    table = README.partition(f"| {heading} |")[2].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+def help_of_the_program(capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit):
+        ig.parse_arguments(["--help"])
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_the_flags_and_their_defaults_are_those_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    text = help_of_the_program(capsys)
+    options = text.partition("options: ")[2] or text.partition("optional arguments: ")[2]
+    found = {}
+    for part in re.split(r" (?=-\w(?: \w+)?, --|--\w[\w-]+ (?:\w+ )?)", options):
+        name = re.search(r"--[\w-]+", part)
+        default = re.search(r"\((?:default: )?([^()]*)\)", part)
+        if name and default and name[0] not in found:
+            found[name[0]] = default[1]
+    told = {row[0].strip("`").split()[0]: row[2] for row in rows_of("Flag")}
+    assert told == found
+
+
+def test_the_exit_codes_are_those_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    epilog = help_of_the_program(capsys).partition("exit codes: ")[2]
+    codes = [int(code) for row in rows_of("Exit code") for code in row[0].split(", ")]
+    assert codes == [int(code) for code in re.findall(r"\b\d+\b", epilog)] == [0, 1, 2, 130, 143, 129]
+
+
+def test_the_files_are_those_of_the_program() -> None:
+    named = " ".join(row[0] for row in rows_of("File"))
+    assert all(name in named for name in (ig.CACHE_FILE, ig.PROGRESS_FILE, ig.LOCK_FILE))
+
+
+def test_the_module_needs_what_the_requirements_say() -> None:
+    head = Path(ig.__file__).read_text(encoding="utf-8").partition("# ///\n")[0]
+    assert head.startswith("# /// script\n")
+    needed = (HERE.parent / "requirements.txt").read_text().split()
+    assert re.findall(r'"([\w-]+>=[\d.]+)"', head) == needed
+    assert 'requires-python = ">=3.9"' in head
+    assert "Python 3.9 to 3.14" in README
+
+
+# ---- Every line, in the shells that people have ----
+
+STUB = """#!/bin/sh
+case "$*" in
+*" instagram_enrichment.py "*|"instagram_enrichment.py "*|"run instagram_enrichment.py "*)
+    while [ "$1" != instagram_enrichment.py ]; do shift; done; shift
+    exec {python} {here}/child.py {url} {speed} "$@";;
+"tests/rehearse.py") exec {python} {here}/rehearse.py --speed 100000;;
+esac
+echo "stub: $(basename "$0") $*"
+"""
+
+
+class Shell:
+    """A folder with a list in it, in which lines are pasted into an interactive shell; what needs a network is a stub."""
+
+    def __init__(self, name: str, folder: Path, standin: StandIn, speed: str = "inf") -> None:
+        self.name, self.folder = name, folder
+        for path in ("bin/python3", "bin/uv", "bin/caffeinate", "bin/systemd-inhibit", "bin/curl", "bin/tail"):
+            self._stub(folder / path, standin, speed)
+        for path in ("new/bin/python", "new/bin/pip"):
+            self._stub(folder / path, standin, speed)
+        shutil.move(str(folder / "new"), str(folder / ".venv"))
+        (folder / "influencers.csv").write_text("Handle\n" + "".join(f"@{name}\n" for name in standin.users))
+
+    @staticmethod
+    def _stub(path: Path, standin: StandIn, speed: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(STUB.format(python=sys.executable, here=HERE, url=standin.url, speed=speed))
+        path.chmod(0o755)
+
+    def paste(self, lines: str) -> list[tuple[int, str]]:
+        """Paste lines one after the other; returns each line's exit code and what came out."""
+        command = {"bash": ["bash", "--norc", "-i"], "zsh": ["zsh", "-f", "-i"]}[self.name]
+        marked = "".join(f'{line}\necho; echo "== $?"\n' for line in lines.splitlines())
+        path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, "PS1": "", "PROMPT": "", "RPROMPT": "", "HISTFILE": "/dev/null"}
+        done = subprocess.run(
+            command,
+            input=marked,
+            cwd=self.folder,
+            env=environment,
+            text=True,
+            timeout=60,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        pieces = re.split(r"\n== (\d+)\n", done.stdout)
+        return [(int(code), text) for text, code in zip(pieces[::2], pieces[1::2])]
+
+
+@pytest.fixture(params=["bash", "zsh"])
+def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shell]:
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not on this machine")
+    with StandIn([f"profile.{number}" for number in range(3)]) as standin:
+        yield Shell(request.param, tmp_path, standin)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[f"{at} {block.split()[0]}" for at, block in enumerate(BLOCKS)])
+def test_every_block_of_the_readme_works_when_pasted(shell: Shell, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = shell.folder / ".tmp"
+    state.mkdir()
+    (state / "ig_cache.json").write_text('{\n"NAME": {"biography": null, "error": "NOT_FOUND"}\n}\n')
+    (state / "ig_progress.json").write_text('{"last_processed_index": 0}\n')
+    if "--graph-api" in block:
+        monkeypatch.setenv(ig.GRAPH_TOKEN, "EAAtest")
+        block = block.replace("--graph-api 17841400000000000", "")  # the stand-in of a child is the web address
+    if "read -rs" in block:
+        block = f"{block}EAAtest\necho {ig.GRAPH_TOKEN}=$INSTAGRAM_ACCESS_TOKEN"
+        pasted = shell.paste(block)
+        assert "INSTAGRAM_ACCESS_TOKEN=" in pasted[-1][1]
+        return
+    if "kill" in block:
+        sleeper = subprocess.Popen(["sleep", "60"])
+        (state / "ig.lock").write_text(f"{sleeper.pid}\n")
+    pasted = shell.paste(block)
+    assert len(pasted) == len(block.splitlines())
+    for code, text in pasted:
+        assert code == 0, text
+        assert not re.search(r"command not found|no matches found|parse error|unmatched|bad option", text), text
+    if "kill" in block:
+        assert sleeper.wait(5) == -15
+
+
+def test_a_nohup_line_that_is_pasted_twice_leaves_one_run_which_the_stop_line_ends(tmp_path: Path) -> None:
+    nohup = next(block for block in BLOCKS if block.startswith("nohup "))
+    stop = next(block for block in BLOCKS if block.startswith("kill "))
+    with StandIn([f"profile.{number}" for number in range(50)]) as standin:
+        shell = Shell("bash", tmp_path, standin, speed="20")
+        log = tmp_path / "enrich.log"
+        shell.paste(nohup)
+        first = wait_for(log, "[1/51]")
+        shell.paste(nohup)
+        text = wait_for(log, "another run is using .tmp")
+        process = (tmp_path / ".tmp" / "ig.lock").read_text().strip()
+        assert f"(process {process})" in text and "[1/51]" in first
+        assert shell.paste(stop)[0][0] == 0
+        text = wait_for(log, "Interrupted by SIGTERM")
+        assert "everything so far is saved" in text
+
+
+def wait_for(log: Path, words: str) -> str:
+    for _ in range(1000):
+        if log.exists() and words in log.read_text():
+            return log.read_text()
+        time.sleep(0.01)
+    raise AssertionError(f"{words!r} did not come:\n{log.read_text()}")
