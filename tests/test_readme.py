@@ -73,7 +73,7 @@ case "$*" in
 *" instagram_enrichment.py "*|"instagram_enrichment.py "*|"run instagram_enrichment.py "*)
     while [ "$1" != instagram_enrichment.py ]; do shift; done; shift
     exec {python} {here}/child.py {url} {speed} "$@";;
-"tests/rehearse.py") exec {python} {here}/rehearse.py --speed 100000;;
+"tests/rehearse.py") exec {python} {here}/rehearse.py --speed 100000 --limit 9;;
 esac
 echo "stub: $(basename "$0") $*"
 """
@@ -100,7 +100,7 @@ class Shell:
     def paste(self, lines: str) -> list[tuple[int, str]]:
         """Paste lines one after the other; returns each line's exit code and what came out."""
         command = {"bash": ["bash", "--norc", "-i"], "zsh": ["zsh", "-f", "-i"]}[self.name]
-        marked = "".join(f'{line}\necho; echo "== $?"\n' for line in lines.splitlines())
+        marked = "".join(f"{line}\nprintf '\\n== %s\\n' $?\n" for line in lines.splitlines())
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         environment = {**os.environ, "PATH": path, "PS1": "", "PROMPT": "", "RPROMPT": "", "HISTFILE": "/dev/null"}
         done = subprocess.run(
@@ -145,7 +145,7 @@ def test_every_block_of_the_readme_works_when_pasted(shell: Shell, block: str, m
         sleeper = subprocess.Popen(["sleep", "60"])
         (state / "ig.lock").write_text(f"{sleeper.pid}\n")
     pasted = shell.paste(block)
-    assert len(pasted) == len(block.splitlines())
+    assert len(pasted) == len(block.splitlines()), pasted
     for code, text in pasted:
         assert code == 0, text
         assert not re.search(r"command not found|no matches found|parse error|unmatched|bad option", text), text
