@@ -341,12 +341,16 @@ def proxy_to(port: int) -> Iterator[tuple[str, list[bytes]]]:
 
 
 @pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize(
+    ("host", "flags"), [("www.instagram.com", []), ("graph.facebook.com", ["--graph-api", "17841400000000000"])]
+)
 def test_the_real_address_is_asked_through_a_proxy_over_verified_tls(
-    tmp_path: Path, clock: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch, trusted: bool
+    tmp_path: Path, clock: Any, capsys: Any, monkeypatch: Any, host: str, flags: list[str], trusted: bool
 ) -> None:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("www.instagram.com").configure_cert(context)
+    authority.issue_cert(host).configure_cert(context)
+    monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", "EAAtest")
     (authority if trusted else trustme.CA()).cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with StandIn(NAMES[:3]) as server, proxy_to(server.server_address[1]) as (proxy, asked):
         server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -355,9 +359,9 @@ def test_the_real_address_is_asked_through_a_proxy_over_verified_tls(
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.delenv("no_proxy", raising=False)
         folder = Folder(tmp_path, server, NAMES[:3])
-        code = ig.main(folder.flags())
+        code = ig.main(folder.flags(*flags))
         log = capsys.readouterr().err
-        assert asked[0].startswith(b"CONNECT www.instagram.com:443")
+        assert asked[0].startswith(b"CONNECT %s:443" % host.encode())
         assert code == (0 if trusted else 1), log
         assert server.names == (NAMES[:3] if trusted else [])
         if not trusted:
