@@ -1021,8 +1021,9 @@ class Sheet:
         self.handle_header = self.header[column].strip()
         self.rows: list[Row] = []
         for number, raw, cells in self._records():
+            handle_cell = cells[column]
             blank = tuple(title for title, index in self._columns.items() if not cells[index].strip())
-            self.rows.append(Row(number, raw, cells[column], parse_handle(cells[column]), blank))
+            self.rows.append(Row(number, raw, handle_cell, parse_handle(handle_cell), blank))
         self._lines.clear()
 
     def gains(self, row: Row, profiles: Mapping[str, Profile]) -> dict[str, str]:
@@ -1030,7 +1031,8 @@ class Sheet:
         profile = profiles.get(row.username or "")
         if not row.blank or profile is None or profile.error is not None:
             return {}
-        texts = {title: clean(getattr(profile, COLUMNS[title]) or "") for title in row.blank}
+        found = {title: getattr(profile, COLUMNS[title]) for title in row.blank}
+        texts = {title: clean(str(value)) for title, value in found.items() if value is not None}
         return {title: text for title, text in texts.items() if text}
 
     def render(self, profiles: Mapping[str, Profile]) -> Iterator[bytes]:
