@@ -42,6 +42,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+if __name__ == "__main__":  # the imports below take the longest: Ctrl+C in them ends the program without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import requests
 import tenacity
 
@@ -122,12 +125,12 @@ def parse_timestamp(text: object) -> float:
 
 USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
 PROFILE_URL = re.compile(  # of a profile, or of anything below it
-    r"(?:https?://)?(?:[\w-]+\.)*instagram\.com/+(?:(?:stories|_u)/+(?!highlights/))?@?([\w.]+)(?:[/?#].*)?",
+    r"(?:https?://)?(?:(?:www|m)\.)?instagram\.com/+(?:(?:stories|_u)/+(?!highlights/))?@?([\w.]+)(?:[/?#].*)?",
     re.IGNORECASE,
 )
-NOT_PROFILES = {  # what Instagram keeps for itself, and its own address
+NOT_PROFILES = {  # what an address on instagram.com may go on with, but for a username
     *("p", "reel", "reels", "tv", "stories", "explore", "accounts", "direct", "about", "share", "s", "web", "legal"),
-    *("developer", "popular", "challenge", "oauth", "graphql", "api", "instagram.com", "www.instagram.com"),
+    *("developer", "popular", "challenge", "oauth", "graphql", "api", "invites", "channel", "ar", "lite"),
 }
 NOBODY = {  # what people write where there is none; each is a stranger's account, too
     *("none", "null", "nil", "nan", "na", "n.a", "n.a.", "no", "unknown", "tbd", "tba", "tbc", "deleted", "removed"),
@@ -144,10 +147,22 @@ NOBODY = {  # what people write where there is none; each is a stranger's accoun
         "banned",
     ),
     *("closed", "pending", "invalid", "error", "notfound", "not_found", "x", "xx", "xxx", "0", "false"),
-    *("ninguno", "ninguna", "nada", "sin", "desconocido", "pendiente", "privado", "privada", "borrado", "eliminado"),
+    *(
+        "instagram.com",
+        "www.instagram.com",
+        "ninguno",
+        "ninguna",
+        "nada",
+        "sin",
+        "desconocido",
+        "pendiente",
+        "privado",
+        "privada",
+        "borrado",
+        "eliminado",
+    ),
 }
 MENTION = re.compile(r"(?<![\w.@/])@([\w.]+)(?![\w.@\u0300-\u036f-]|/@)")  # not in an e-mail, nor in another site's URL
-INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\u2066\u2068\u2069\ufeff"  # marks that copying leaves
 
 
 def parse_handle(cell: str) -> str | None:
@@ -156,17 +171,20 @@ def parse_handle(cell: str) -> str | None:
     Returns it in lower case, or None where the cell holds no usable one: nothing, a post's URL, two names, or a bare
     word that stands for none.
     """
-    text = unicodedata.normalize("NFC", cell).strip().strip(INVISIBLE).strip()
+    visible = "".join(char for char in cell if unicodedata.category(char) != "Cf")  # without marks that copying leaves
+    text = unicodedata.normalize("NFC", visible).strip()
     mentions = {mention.rstrip("./").lower() for mention in MENTION.findall(text)}
     if url := PROFILE_URL.fullmatch(text):
         name = url[1].lower()
+        if name in NOT_PROFILES:
+            return None
     elif len(mentions) == 1:
         name = mentions.pop()
     else:
         name = text.lower()
         if name in NOBODY or not any(map(str.isalnum, name)):
             return None
-    return name if USERNAME.fullmatch(name) and name not in NOT_PROFILES else None
+    return name if USERNAME.fullmatch(name) else None
 
 
 CELL_CHARACTERS = 500
@@ -235,14 +253,14 @@ class RateLimiter:
     on_hold: Callable[[float], None]  # called with the epoch seconds until which nothing will be sent
 
     def __post_init__(self) -> None:
-        self._ripe = Moment.after(60 / self.per_minute - max(time.time() - self.last_request, 0.0))
+        self._ripe = Moment.after(refill_seconds(self.per_minute) - max(time.time() - self.last_request, 0.0))
         self._free = Moment.after(self.not_before - time.time())
 
     def acquire(self) -> None:
         """Take the token when it is ripe, then let a random 2 to 4 seconds pass while the next one ripens."""
         self.rest()
         wait_until(self._ripe)
-        self._ripe = Moment.after(60 / self.per_minute)
+        self._ripe = Moment.after(refill_seconds(self.per_minute))
         wait_until(Moment.after(random.uniform(*JITTER)))
         self.on_request()
 
@@ -256,17 +274,27 @@ class RateLimiter:
         """The seconds for which nothing may be sent yet."""
         return max(self._free.left(), 0.0)
 
+    def left(self) -> float:
+        """The seconds until the next request's token is ripe and nothing holds it back."""
+        return max(self._ripe.left(), self.held())
+
     def rest(self) -> None:
         """Wait until requests may be sent again."""
         wait_until(self._free)
 
 
+def refill_seconds(per_minute: float) -> float:
+    """The seconds in which a token ripens: so many that with the jitter no 60 seconds hold more than a request more."""
+    low, high = JITTER
+    return max(60 / per_minute, (60 + high - low) / math.floor(per_minute + 1))
+
+
 def seconds_per_request(per_minute: float) -> float:
     """The mean seconds between two requests: the longer of refill and jitter, averaged over the jitter."""
     low, high = JITTER
-    refill = min(max(60 / per_minute, low), high)
-    mean = (refill * (refill - low) + (high**2 - refill**2) / 2) / (high - low)
-    return max(mean, 60 / per_minute)
+    refill = refill_seconds(per_minute)
+    bounded = min(max(refill, low), high)
+    return max((bounded * (bounded - low) + (high**2 - bounded**2) / 2) / (high - low), refill)
 
 
 # ---- What an answer means ----
@@ -344,7 +372,9 @@ REFUSED = (401, 403, 429)
 REFUSAL_WORDS = re.compile(r"checkpoint|challenge|feedback|login|please wait", re.IGNORECASE)
 WALL_URL = re.compile(r"\b(?:login|challenge|checkpoint)\b", re.IGNORECASE)
 HTML = re.compile(r"<html|<!doctype html", re.IGNORECASE)
-LOGIN_TITLE = re.compile(r"<title[^>]*>[^<]*(?:\blog[\s_-]?in\b|\bsign[\s_-]?in\b|challenge|checkpoint)", re.IGNORECASE)
+LOGIN_TITLE = re.compile(
+    r"<title[^>]*>[^<]*(?:\blog[\s_-]?in(?:to)?\b|\bsign[\s_-]?in\b|challenge|checkpoint)", re.IGNORECASE
+)
 
 
 def web_address() -> Source:
@@ -374,9 +404,9 @@ def understand_web(username: str, response: Response) -> dict[str, Any]:
     is_page = "text/html" in headers.get("Content-Type", "").lower() and text.lstrip().startswith("<")
     is_page = not said and (is_page or HTML.search(text[:1024]) is not None)
     is_wall = bool(said.get("require_login") or said.get("errors") or REFUSAL_WORDS.search(message))
-    is_wall |= status == 400 and REFUSAL_WORDS.search(text) is not None
+    is_wall |= (status == 400 or (status == 404 and not said and not is_page)) and bool(REFUSAL_WORDS.search(text))
     is_wall |= 300 <= status < 400 and WALL_URL.search(headers.get("Location", "")) is not None
-    is_wall |= status == 200 and is_page and LOGIN_TITLE.search(text) is not None
+    is_wall |= is_page and LOGIN_TITLE.search(text) is not None
     table = (
         (status in REFUSED, Refusal, "refused"),
         (is_wall, Refusal, "blocked"),
@@ -462,7 +492,7 @@ def check_same(username: str, user: Mapping[str, Any]) -> None:
     if not user:
         raise Unanswered("an empty profile")
     if isinstance(name, str) and name.lower() != username:
-        raise Unanswered(f"data about somebody else (@{printable(name)})")
+        raise Unanswered("data about somebody else")
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -479,7 +509,7 @@ def parse_json(body: bytes | str) -> Any:
         return None
 
 
-REGAIN_ACCESS = re.compile(r'"estimated_time_to_regain_access"\s*:\s*(\d+)')
+REGAIN_ACCESS = re.compile(r'"estimated_time_to_regain_access"\s*:\s*"?(\d+)')
 
 
 def wait_asked_for(headers: Mapping[str, str]) -> float:
@@ -488,21 +518,20 @@ def wait_asked_for(headers: Mapping[str, str]) -> float:
     Read from Retry-After (RFC 9110: seconds, or a date, taken relative to the response's own Date) and from the minutes
     in the Graph API's X-Business-Use-Case-Usage.
     """
-    usage = headers.get("X-Business-Use-Case-Usage", "")
-    minutes = max(map(float, REGAIN_ACCESS.findall(usage)), default=0.0)
-    value = headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        seconds = float(value)
-    else:
-        seconds = http_date(value) - (http_date(headers.get("Date", "")) or time.time())
-    return min(max(seconds, 60 * minutes, 0.0), LONGEST_WAIT)
+    minutes = map(float, REGAIN_ACCESS.findall(headers.get("X-Business-Use-Case-Usage", "")))
+    value, seconds = headers.get("Retry-After", "").strip(), 0.0
+    if digits := re.match(r"\d+", value):
+        seconds = float(digits[0])
+    elif moment := http_date(value):
+        seconds = moment - (http_date(headers.get("Date", "")) or time.time())
+    return min(max(seconds, 60 * max(minutes, default=0.0), 0.0), LONGEST_WAIT)
 
 
 def http_date(value: str) -> float:
     """Read an HTTP date as epoch seconds; 0 where it isn't one."""
     try:
         return calendar.timegm(email.utils.parsedate_to_datetime(value).utctimetuple())
-    except (TypeError, ValueError, OverflowError):  # TypeError: before Python 3.10
+    except (TypeError, ValueError, IndexError, OverflowError):  # the parser raises each of them
         return 0.0
 
 
@@ -551,35 +580,39 @@ class Transport:
         if self._idle.left() <= 0:
             self._session.close()
         answers: queue.SimpleQueue[Response | Exception] = queue.SimpleQueue()
+        heads: list[Response] = []
         abandoned = threading.Event()
-        threading.Thread(target=lambda: answers.put(self._get(url, query, abandoned)), daemon=True).start()
+        threading.Thread(target=lambda: answers.put(self._get(url, query, heads, abandoned)), daemon=True).start()
         try:
             answer = answers.get(timeout=ANSWER_TIMEOUT)
         except queue.Empty:
             abandoned.set()
-            raise NetworkTrouble(f"no whole answer within {ANSWER_TIMEOUT:.0f} s") from None
+            answer = NetworkTrouble(f"no whole answer within {ANSWER_TIMEOUT:.0f} s")
         self._idle = Moment.after(KEEP_ALIVE)
+        if isinstance(answer, Exception) and heads and heads[0].status in REFUSED:
+            return heads[0]  # it says it all without a body
         if isinstance(answer, Response):
             return answer
+        if isinstance(answer, NetworkTrouble):
+            raise answer
         wrapped = answer.args[0] if answer.args else None  # requests wraps urllib3, which has the reason
         reason = str(getattr(wrapped, "reason", answer)).rsplit("): ", 1)[-1]
         raise NetworkTrouble(printable(f"{type(answer).__name__}: {reason}"))
 
-    def _get(self, url: str, query: dict[str, str], abandoned: threading.Event) -> Response | Exception:
+    def _get(
+        self, url: str, query: dict[str, str], heads: list[Response], abandoned: threading.Event
+    ) -> Response | Exception:
         parameters: dict[str, Any] = {"params": query, "timeout": SOCKET_TIMEOUT, "stream": True}
         try:
             with self._session.get(url, allow_redirects=False, **parameters) as response:
+                heads.append(Response(response.status_code, response.headers, b""))
                 self.reached = True
                 body = bytearray()
-                try:
-                    for piece in response.iter_content(4096):
-                        body += piece
-                        if len(body) > ANSWER_BYTES or abandoned.is_set():
-                            raise ValueError("an answer that never ends")
-                except Exception:
-                    if response.status_code not in REFUSED:  # these say it all without a body
-                        raise
-                return Response(response.status_code, response.headers, bytes(body))
+                for piece in response.iter_content(4096):
+                    body += piece
+                    if len(body) > ANSWER_BYTES or abandoned.is_set():
+                        return NetworkTrouble("an answer that never ends")
+                return heads[0]._replace(body=bytes(body))
         except Exception as error:  # noqa: BLE001 - whatever a broken answer makes the HTTP stack raise, go on
             return error
 
@@ -649,13 +682,19 @@ class Asking:
         while self.wall:
             if (left := self._give_up_at - time.monotonic()) < 1:
                 self._give_up(self.wall)
-            is_network = isinstance(self.wall, NetworkTrouble)
-            first, longest = NETWORK_PAUSES if is_network else (max(self.first_pause, REFUSAL_WAIT), LONGEST_WAIT)
-            self._pause = max(min(2 * self._pause, longest), first)
+            self._pause = self.pause_ahead()
             self.limiter.hold(min(self._pause, left))
             seconds = self.limiter.held()
             log.info("Nobody is answered (%s): pausing %s, until %s", self.wall, duration(seconds), clock_in(seconds))
             self._call_witness()
+
+    def pause_ahead(self) -> float:
+        """The seconds of the pause that comes next, where there is a wall."""
+        if not self.wall:
+            return 0.0
+        is_network = isinstance(self.wall, NetworkTrouble)
+        first, longest = NETWORK_PAUSES if is_network else (max(self.first_pause, REFUSAL_WAIT), LONGEST_WAIT)
+        return max(min(2 * self._pause, longest), first)
 
     def _give_up(self, wall: Unanswered) -> NoReturn:
         if isinstance(wall, NetworkTrouble):
@@ -735,7 +774,7 @@ class Asking:
 
     def _tell_retry(self, state: tenacity.RetryCallState) -> None:
         trouble = state.outcome.exception() if state.outcome else None
-        seconds = max(state.upcoming_sleep, self.limiter.held())
+        seconds = max(state.upcoming_sleep, self.limiter.left())
         pause = f"try {state.attempt_number + 1} of {1 + RETRIES} in {duration(seconds)}, at {clock_in(seconds)}"
         log.info("@%s: %s; %s", state.args[0], trouble, pause)
 
@@ -743,7 +782,8 @@ class Asking:
 # ---- Remembering ----
 
 CACHE_FILE, PROGRESS_FILE, LOCK_FILE = "ig_cache.json", "ig_progress.json", "ig.lock"
-CACHE_KEY = re.compile(r'"([A-Za-z0-9._]{1,30})"\s*:\s*(?=\{)')
+CACHE_KEY = re.compile(r'"([A-Za-z0-9._]{1,30})"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
+FETCHED_AT = re.compile(r'"fetched_at": "([^"]*)"')
 CLOSING = b"\n}\n"  # how a cache file ends, behind its last entry
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # as "surrogateescape" decodes it
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -791,7 +831,7 @@ class Cache:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._backup = path, path.with_name(path.name + ".bak")
         self.profiles: dict[str, Profile] = {}
         if path.exists():
             self._load()
@@ -806,7 +846,10 @@ class Cache:
         while found := CACHE_KEY.search(text, position):
             position = found.end()
             with contextlib.suppress(ValueError, RecursionError):
-                entry, position = parse(text, position)
+                entry, end = parse(text, position)
+                if any(map(is_answer, entry.values())):  # a torn one that swallowed those below it
+                    continue
+                position = end
                 is_ours &= text[done : found.start()] == (",\n" if entries else "\n")
                 done, entries = position, entries + 1
                 if is_answer(entry) and not NOT_UTF8.search(text, found.start(), position):
@@ -828,26 +871,35 @@ class Cache:
 
     def add(self, profile: Profile) -> None:
         """Remember a profile: its line is written over the closing brace in one write, and synced."""
-        if profile.username in self.profiles or not self._path.exists():
+        if profile.username in self.profiles:
             self._write_all({**self.profiles, profile.username: profile})
         else:
+            self.make_again()
             self._append((b",\n" if self.profiles else b"\n") + as_line(profile))
         self.profiles[profile.username] = profile
 
+    def make_again(self) -> bool:
+        """Write the file anew from memory, if it was removed; returns whether it was."""
+        was_removed = not self._path.exists()
+        if was_removed:
+            self._write_all(self.profiles)
+        return was_removed
+
     def moments(self) -> list[float]:
-        """When the profiles were fetched, in epoch seconds and in order; none of them lies in the future."""
-        moments = (parse_timestamp(profile.fetched_at) for profile in self.profiles.values())
-        return sorted(min(moment, time.time()) for moment in moments if moment > 0)
+        """When profiles were fetched, those before a `--force` too; epoch seconds in order, none in the future."""
+        told = [profile.fetched_at for profile in self.profiles.values()]
+        if self._backup.exists():
+            told += FETCHED_AT.findall(self._backup.read_text("utf-8", "replace"))
+        return sorted(min(moment, time.time()) for moment in map(parse_timestamp, told) if moment > 0)
 
     def start_over(self) -> Path:
         """Set the file aside as `.bak` (an older `.bak` gets a free name), start empty; returns where it is now."""
-        backup = self._path.with_name(self._path.name + ".bak")
-        if backup.exists():
-            backup.replace(spare_name(self._path, "bak"))
-        self._path.replace(backup)
+        if self._backup.exists():
+            self._backup.replace(spare_name(self._path, "bak"))
+        self._path.replace(self._backup)
         self.profiles = {}
         self._write_all(self.profiles)
-        return backup
+        return self._backup
 
     def _append(self, line: bytes) -> None:
         with self._path.open("r+b", buffering=0) as file:
@@ -879,8 +931,10 @@ def as_line(profile: Profile) -> bytes:
     return f"{json.dumps(profile.username)}: {json.dumps(profile._asdict())}".encode("ascii")
 
 
-def is_answer(entry: Mapping[str, Any]) -> bool:
+def is_answer(entry: object) -> bool:
     """Whether a cache entry, whichever tool wrote it, is an answer about a profile, not about us or the network."""
+    if not isinstance(entry, dict):
+        return False
     if error := entry.get("error"):
         return isinstance(error, str) and error in ERRORS
     texts = (entry.get("biography", ...), entry.get("category_name"))
@@ -899,7 +953,7 @@ class Progress:
         state = parse_object(path.read_bytes() if path.exists() else b"")
         done, not_before = state.get("last_processed_index"), parse_timestamp(state.get("not_before"))
         self.rows_done = done if type(done) is int and 0 <= done <= rows else 0
-        self.not_before = not_before if not_before <= time.time() + longest_wait else -math.inf
+        self.not_before = not_before if not_before <= math.ceil(time.time() + longest_wait) else -math.inf
 
     def move_to(self, rows_done: int) -> None:
         """So many rows from the top are done."""
@@ -935,35 +989,46 @@ class Lock:
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / LOCK_FILE
-        self.last_request = path.stat().st_mtime if path.exists() else -math.inf
-        self._file = path.open("a+b", buffering=0)
+        self._path = folder / LOCK_FILE
+        self.last_request = self._path.stat().st_mtime if self._path.exists() else -math.inf
+        self._hold()
+
+    def _hold(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("a+b", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.seek(0)
-            process, where = printable(self._file.read().decode().strip()) or "?", printable(str(folder))
+            process = printable(self._file.read().decode().strip()) or "?"
             self._file.close()
-            how = f"wait until it ends, or stop it with: kill {process}"
-            raise UnusableError(f"another run is using {where} (process {process}): {how}") from None
-        self._name(b"%d\n" % os.getpid())
+            what = f"another run is using {printable(str(self._path.parent))} (process {process})"
+            raise UnusableError(f"{what}: wait until it ends, or stop it with: kill {process}") from None
+        self._mark(b"%d\n" % os.getpid())
 
     def touch(self) -> None:
-        """Note that a request is sent now."""
+        """Note that a request is sent now; hold the folder again, if it was removed meanwhile."""
         self.last_request = time.time()
-        os.utime(self._file.fileno(), (self.last_request, self.last_request))
+        if self._path.exists() and os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
+            self._mark()
+        else:
+            self._file.close()
+            self._hold()
 
     def close(self) -> None:
         """Let the folder go."""
-        self._name(b"")
+        self._mark(b"")
         self._file.close()
 
-    def _name(self, process: bytes) -> None:
-        with contextlib.suppress(OSError):  # on a full disk the process has no name
-            self._file.truncate(0)
-            self._file.write(process)
-        if self.last_request > 0:
-            os.utime(self._file.fileno(), (self.last_request, self.last_request))
+    def _mark(self, process: bytes | None = None) -> None:
+        """Write a new process number, if any, and the time of the last request; neither is worth ending a night for."""
+        with contextlib.suppress(OSError, ValueError):  # a ValueError where another run took the folder over
+            if process is not None:
+                self._file.truncate(0)
+                self._file.write(process)
+        with contextlib.suppress(OSError, ValueError):
+            if self.last_request > 0:
+                os.utime(self._file.fileno(), (self.last_request, self.last_request))
 
 
 # ---- The CSV, in and out ----
@@ -1207,7 +1272,8 @@ class Enrichment:
 
     def in_batch(self) -> int:
         """How many profiles were asked for since the last gap of a whole batch pause, whichever run asked for them."""
-        gap = max(self.args.batch_pause, 60 / self.args.rate_limit + 2 * JITTER[1])  # the pace alone makes none
+        pace = refill_seconds(self.args.rate_limit) + 2 * JITTER[1]
+        gap = max(self.args.batch_pause, pace)  # the pace alone makes none
         later, count = time.time(), 0
         while count < min(len(self.moments), self.args.batch_size) and later - self.moments[-1 - count] < gap:
             later = self.moments[-1 - count]
@@ -1226,25 +1292,29 @@ class Enrichment:
 
     def eta(self, profiles: int) -> float:
         """The seconds that so many more profiles take, with the pauses that are still to come."""
-        seconds = self.limiter.held() + profiles * seconds_per_request(self.args.rate_limit)
-        return seconds + self.pauses(profiles) * float(self.args.batch_pause)
+        each = seconds_per_request(self.args.rate_limit)
+        longer = max(
+            float(self.args.batch_pause) + sum(JITTER) / 2 - each, 0.0
+        )  # than the gap in whose place the pause is
+        return self.limiter.held() + self.asking.pause_ahead() + profiles * each + self.pauses(profiles) * longer
 
     def checkpoint(self) -> None:
-        """Write the output: the input plus everything in the cache.
+        """Write the output: the input plus everything in the cache; and the state, if it was removed.
 
-        Where that can't be done it is told, and tried again at the next checkpoint. Raises OSError on a full disk.
+        Where the output can't be written it is told, and tried again at the next checkpoint. Raises OSError on a full disk, and
+        where the state can't be written.
         """
         try:
             write_whole(self.args.output, self.sheet.render(self.cache.profiles))
             self.unsaved = None
         except OSError as error:
+            self.unsaved = error
             if error.errno in DISK_FULL:
                 raise
-            self.unsaved = error
-            log.error(
-                "The output can't be written (%s): the answers are in the cache, and it is tried again",
-                tell_os_error(error),
-            )
+            why = "the answers are in the cache, and it is tried again"
+            log.error("The output can't be written (%s): %s", tell_os_error(error), why)
+        if self.cache.make_again():
+            self.progress.move_to(self.progress.rows_done)
 
     def run(self) -> None:
         """Go through the list, then once more through what was left open at a wall or lies above the start.
@@ -1358,18 +1428,18 @@ def tell_plan(run: Enrichment) -> None:
         log.info("No usable handle: '%s' in row %s", cell, ", ".join(numbers))
     profiles, to_ask, cached = len(run.usernames), len(run.unsettled()), run.count_settled()
     log.info(
-        "Plan: %d rows; %d profiles in column '%s': %d already cached, %d complete, %d to be asked; without a handle: %d",
-        *(len(run.rows), profiles, printable(run.sheet.handle_header), cached),
-        *(profiles - cached - to_ask, to_ask, sum(map(len, unusable.values()))),
+        "Plan: %d rows; %d profiles in column '%s': %d already cached, %d with nothing to fill, %d to be asked; "
+        "without a handle: %d; source: %s%s",
+        *(len(run.rows), profiles, printable(run.sheet.handle_header), cached, profiles - cached - to_ask, to_ask),
+        *(sum(map(len, unusable.values())), run.source.name, run.source.lacks()),
     )
     if to_ask:
         args, seconds, pauses = run.args, run.eta(to_ask), run.pauses(to_ask)
         each = f"of {duration(args.batch_pause)} between batches of {args.batch_size}"
         with_pauses = f", with {pauses} pause{'s' * (pauses > 1)} {each}"
         log.info(
-            "Asking %s%s at %g a minute%s: about %s, done at %s",
-            *(run.source.name, run.source.lacks(), args.rate_limit, with_pauses if pauses else ""),
-            *(duration(seconds), clock_in(seconds)),
+            "At %g a minute%s: about %s, done at %s",
+            *(args.rate_limit, with_pauses if pauses else "", duration(seconds), clock_in(seconds)),
         )
 
 
@@ -1565,11 +1635,12 @@ def finish(run: Enrichment, started: Moment) -> int:
 
 def save(run: Enrichment) -> str:
     """Write the last checkpoint of a run that stops early; returns what became of it, in words."""
+    saved = "everything so far is saved"
     try:
         run.checkpoint()
-    except OSError as error:
-        run.unsaved = error
-    return "every answer so far is in the cache, but not in the output" if run.unsaved else "everything so far is saved"
+    except OSError:
+        saved = "every answer so far is in the output"
+    return "every answer so far is in the cache, but not in the output" if run.unsaved else saved
 
 
 def tell_os_error(error: OSError) -> str:

@@ -274,6 +274,9 @@ class Handler(BaseHTTPRequestHandler):
     def send_dripping(self) -> None:
         self._stream(200, b" ", pause=0.05)
 
+    def send_dripping_refusal(self) -> None:
+        self._stream(429, b" ", pause=0.05)
+
     def send_dripping_head(self) -> None:
         self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
         for _ in range(2400):
@@ -284,6 +287,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Location", "https://www.instagram.com/accounts/login/")
+        if status == 429:
+            self.send_header("Retry-After", "3600")
         self.end_headers()
         for _ in range(2400):  # 150 MB, or two minutes
             self.wfile.write(piece)

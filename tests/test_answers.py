@@ -59,6 +59,11 @@ MORE_ANSWERS: list[tuple[tuple[int, dict[str, str], bytes], Any]] = [
     (data(404, {"errors": ["x"]}), ig.Refusal),
     (data(404, {"errors": [], "require_login": False}), ig.Missing),
     ((404, {"Content-Type": "text/html"}, PAGE), ig.Missing),
+    ((404, {"Content-Type": "text/html"}, LOGIN_PAGE), ig.Refusal),
+    ((404, {"Content-Type": "text/plain"}, b"Please wait a few minutes before you try again."), ig.Refusal),
+    ((404, {"Content-Type": "text/plain"}, b"Not found"), ig.Missing),
+    ((404, {}, b"<html><a href='/accounts/login/'>Log in</a></html>"), ig.Missing),
+    (page(b"<html><title>Log into Instagram</title></html>"), ig.Refusal),
     ((404, {}, b"["), ig.Missing),
     (data(200, {"data": {"user": []}}), ig.Unanswered),
     (data(200, {"data": {"user": "x"}}), ig.Unanswered),
@@ -143,7 +148,9 @@ NOON = "Thu, 01 Jan 2026 12:00:00 GMT"
         ({"Retry-After": "999999"}, 14400),
         ({"Retry-After": "9" * 5000}, 14400),
         ({"Retry-After": "-5"}, 0),
-        ({"Retry-After": "1.5"}, 0),
+        ({"Retry-After": "1.5"}, 1),
+        ({"Retry-After": "300.5"}, 300),
+        ({"Retry-After": "120, 120"}, 120),
         ({"Retry-After": "soon"}, 0),
         ({"Retry-After": "inf"}, 0),
         ({"Retry-After": "Thu, 01 Jan 2026 14:00:00 GMT", "Date": NOON}, 7200),
@@ -157,6 +164,23 @@ def test_a_wait_is_asked_for_in_seconds_or_by_a_date_and_four_hours_at_most(
     headers: dict[str, str], seconds: float
 ) -> None:
     assert ig.wait_asked_for(headers) == seconds
+
+
+BROKEN_DATES = [
+    "Wed, 25 Nov , 10:30:00 GMT",
+    "25 Nov 2026",
+    "Wed, 25 Nov 2026",
+    ", , ,",
+    "Wed, 25 Nov 2026 :: GMT",
+    "\0",
+]
+
+
+@pytest.mark.parametrize("date", BROKEN_DATES)
+def test_a_date_that_is_broken_is_none(date: str) -> None:
+    assert 0 <= ig.wait_asked_for({"Date": date}) <= 14400
+    assert 0 <= ig.wait_asked_for({"Retry-After": date, "Date": date}) <= 14400
+    assert ig.wait_asked_for({"Retry-After": "120", "Date": date}) == 120
 
 
 @pytest.mark.parametrize("headers", [{}, {"Date": "yesterday"}])
@@ -273,6 +297,16 @@ def test_an_answer_that_drips_is_cut_off(world: Any, behaviour: str, monkeypatch
     assert result.code == 0
     assert "no whole answer within" in result.log
     assert world.biographies()["two"] == "The biography of two"
+
+
+def test_a_refusal_whose_body_drips_is_one_all_the_same(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ig, "ANSWER_TIMEOUT", 0.5)
+    world.live("one", "two")
+    world.standin.burst.extend(["live", "dripping_refusal"])
+    result = world.run()
+    assert result.code == 0
+    assert "refused (429)" in result.log
+    assert world.standin.gaps[1] >= 3600
 
 
 def test_the_body_of_a_refusal_need_not_be_readable(world: Any) -> None:

@@ -444,6 +444,10 @@ HANDLES: list[tuple[str, str | None]] = [
     ("@none", "none"),
     ("@private", "private"),
     ("name: @null", "null"),
+    ("@popular", "popular"),
+    ("@nira\u00adbel.voss", NAME),
+    ("@nira\u200bbel.voss", NAME),
+    ("nirabel\u2060.voss", NAME),
     ("Nirabel Voss\n@nirabel.voss", NAME),
     ("Nirabel Voss\r\n@nirabel.voss", NAME),
     ("Nirabel Voss (@nirabel.voss)", NAME),
@@ -507,6 +511,12 @@ HANDLES: list[tuple[str, str | None]] = [
     ("https://evil.example/?u=https://instagram.com/nirabel.voss", None),
     ("nirabel.voss\nquillo_tam", None),
     ("nirabel.voss&x=1", None),
+    ("https://help.instagram.com/12345", None),
+    ("https://business.instagram.com/blog", None),
+    ("https://l.instagram.com/x", None),
+    ("https://www.instagram.com/invites/contact/?i=1", None),
+    ("https://www.instagram.com/channel/AbCd/", None),
+    ("instagram.com", None),
     ("nirabel/../voss", None),
 ]
 

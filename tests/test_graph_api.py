@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from standin import GRAPH_ANSWERS, discovery, graph_error, user
+from standin import GRAPH_ANSWERS, data, discovery, graph_error, user
 
 import instagram_enrichment as ig
 
@@ -72,9 +72,10 @@ def test_details_are_filled_and_genre_is_not_and_personal_accounts_are_settled(g
     entry = graph.cache[NAMES[0]]
     assert (entry["full_name"], entry["follower_count"], entry["is_business"]) == (NAMES[0].title(), 1000, True)
     assert (entry["category_name"], entry["is_verified"], entry["error"]) == (None, None, None)
-    assert "Asking Instagram's official API (nothing for GENRE) at 20 a minute" in result.log
+    plan, _, told = result.log.partition("\n")
+    assert "Plan: 30 rows" in plan and "source: Instagram's official API (nothing for GENRE)" in plan
     assert "30 asked, 0 from cache, 0 not found, 4 no professional account, " in result.log
-    assert "source: Instagram's official API (nothing for GENRE)" in result.log
+    assert "source: Instagram's official API (nothing for GENRE)" in told
     assert f"@{PERSONAL[0]}: no professional account |" in result.log
     assert "no category" not in result.log
 
@@ -194,6 +195,7 @@ def test_a_limit_is_waited_for_as_long_as_the_api_says(graph: Any) -> None:
         (usage("9" * 400), 14400),
         (usage("null"), 0),
         (usage('"soon"'), 0),
+        (usage('"45"'), 2700),
         (usage(-5), 0),
         ({"X-Business-Use-Case-Usage": "{"}, 0),
         ({**usage(10), "Retry-After": "900"}, 900),
@@ -265,6 +267,7 @@ LEAKS: dict[str, list[Any]] = {
     "a redirect that repeats it": [(302, {"Location": f"https://www.facebook.com/?access_token={SECRET}"}, b"")],
     "no connection": ["reset"] * 4,
     "torn": ["torn"],
+    "data about the token": [data(200, {"business_discovery": {"username": SECRET, "biography": ""}})],
     "another token": ["190"],
 }
 

@@ -209,6 +209,16 @@ def test_force_asks_again_and_sets_the_old_cache_aside(world: Any) -> None:
     assert sorted(kept) == [1, 4, 4], "no backup is overwritten"
 
 
+def test_force_in_mid_batch_makes_no_batch_longer(world: Any) -> None:
+    world.live(*NAMES[:200])
+    flags = ("-r", "60", "-b", "100", "--batch-pause", "1800")
+    assert world.run_and_interrupt(90 * 3, *flags).code == 130
+    assert world.run_and_interrupt(4 * 3, *flags, "--force").code == 130
+    assert 70 < len(world.standin.log) < 100
+    assert world.run(*flags).code == 0
+    assert pauses_after(world)[0] == 100
+
+
 def test_force_starts_at_the_top_and_does_not_ask_early(world: Any) -> None:
     names = world.live(*NAMES[:4])
     world.standin.burst.extend(["live", (429, {"Retry-After": "3600"}, b"")])
@@ -344,6 +354,29 @@ def test_the_estimate_after_ctrl_c_in_a_pause_has_the_rest_of_it(world: Any) -> 
     assert "pauses" not in log
 
 
+def test_the_estimate_knows_the_pause_at_a_wall(world: Any) -> None:
+    world.live(*NAMES[:10])
+    world.standin.burst.extend(["live", "418", "418"])
+    log = world.run("--batch-pause", "1800").log
+    assert re.search(r"\[2/10\] @profile\.001: left open: .* \| 30 min left", log)
+
+
+@pytest.mark.parametrize(
+    ("rate", "size", "pause"), [("0.5", "1", "120"), ("0.5", "3", "120"), ("10", "2", "5"), ("5", "3", "20")]
+)
+def test_the_estimate_is_right_for_pauses_that_are_no_longer_than_the_pace(
+    world: Any, rate: str, size: str, pause: str
+) -> None:
+    world.live(*NAMES[:24])
+    started = time.monotonic()
+    log = world.run("-r", rate, "-b", size, "--batch-pause", pause).log
+    about = re.search(r": about (.*), done at", log)
+    assert about is not None
+    units = {"h": 3600, "min": 60, "s": 1}
+    estimate = sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+) (h|min|s)", about[1]))
+    assert time.monotonic() - started == pytest.approx(estimate, rel=0.08)
+
+
 def test_a_run_that_stops_says_how_many_rows_are_done_whoever_did_them(world: Any, cached_entry: Any) -> None:
     names = world.live(*NAMES[:10])
     world.remember(*map(cached_entry, names[:6]))
@@ -360,7 +393,7 @@ def test_rows_without_a_usable_handle_are_named_and_counted(world: Any) -> None:
     assert "No usable handle: '#N/A' in row 3, 5\n" in log
     assert "No usable handle: '' in row 4\n" in log
     assert "No usable handle: 'No One' in row 6\n" in log
-    assert "1 to be asked; without a handle: 4\n" in log
+    assert "1 to be asked; without a handle: 4; source" in log
     assert "1 asked, 0 from cache, 0 not found, 4 without handle, 0 still open" in log
 
 
@@ -369,7 +402,7 @@ def test_the_result_counts_what_became_of_every_profile(world: Any, cached_entry
     world.remember(cached_entry(names[0]))
     world.standin.behaviour = {names[2]: "404", names[3]: "404", names[4]: "418"}
     log = world.run().log
-    assert "Plan: 7 rows; 7 profiles in column 'Handle': 1 already cached, 0 complete, 6 to be asked" in log
+    assert "Plan: 7 rows; 7 profiles in column 'Handle': 1 already cached, 0 with nothing to fill, 6 to be asked" in log
     assert "6 asked, 1 from cache, 2 not found, 0 without handle, 1 still open; took" in log
     assert log.count("Still open: @") == 1
 

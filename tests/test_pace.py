@@ -60,7 +60,7 @@ def most_in_a_minute(moments: list[float]) -> int:
 # ---- The token bucket ----
 
 
-@pytest.mark.parametrize("rate", [0.5, 3, 5, 7.5, 10, 12, 15, 20, 25, 30, 45, 60, 600])
+@pytest.mark.parametrize("rate", [0.5, 0.99, 1.98, 3, 4.9, 5, 7.5, 10, 12, 15, 20, 25, 30, 45, 60, 600])
 @pytest.mark.parametrize("busy", [0.0, 0.5, 5.0])
 def test_no_minute_holds_more_than_the_limit_and_one(still: Clock, rate: float, busy: float) -> None:
     assert most_in_a_minute(pace(rate).send(300, busy)) <= rate + 1
@@ -299,12 +299,22 @@ def test_a_wait_that_is_too_long_or_unreadable_is_not_believed(world: Any, momen
 def test_the_longest_pause_is_believed_and_one_second_more_is_not(world: Any) -> None:
     world.live(*NAMES[:1])
     world.cache_dir.mkdir()
-    for more, waited in ((-2, True), (2, False)):
+    for more, waited in ((-2, True), (5, False)):
         moment = ig.timestamp(time.time() + 6 * HOUR + more)
         world.progress_file.write_text(json.dumps({"last_processed_index": 0, "not_before": moment}))
         result = world.run("--batch-pause", str(6 * 3600), "--force")
         assert ("left alone" in result.log) is waited
         assert result.code == 0
+
+
+def test_a_restart_in_the_first_second_of_the_longest_wait_waits_it_too(world: Any) -> None:
+    world.live(*NAMES[:2])
+    world.standin.burst.append((429, {"Retry-After": "14400"}, b""))
+    assert world.run_and_interrupt(8, "-r", "60").code == 130
+    sent = world.standin.log[-1].time
+    result = world.run("-r", "60")
+    assert "left alone" in result.log
+    assert world.standin.log[1].time - sent >= 4 * HOUR
 
 
 def test_a_run_with_nothing_to_ask_does_not_wait(world: Any, cached_entry: Any) -> None:

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -135,7 +136,7 @@ def test_a_run_killed_half_way_asks_nobody_twice_but_the_one_in_flight(tmp_path:
 
 MOMENTS = {
     "a request": ([], "Plan:"),
-    "a jitter": ([], "Asking Instagram"),
+    "a jitter": ([], "At 10 a minute"),
     "a minute's wait": (["--batch-size", "100"], "try 2 of 4"),
     "a pause": (["--batch-size", "1"], "pausing 30 min"),
 }
@@ -241,6 +242,45 @@ def test_a_second_run_says_so_and_asks_nothing(tmp_path: Path, server: StandIn) 
     assert f"kill {child.pid}\n" in second.stderr
     assert second.stderr.count("\n") == 1
     assert len(server.log) == 1
+
+
+def test_a_run_whose_folder_was_removed_holds_it_again_or_gives_way(tmp_path: Path, server: StandIn) -> None:
+    folder = Folder(tmp_path, server, NAMES[:5])
+    with folder.running("-b", "1", speed=900) as child:
+        folder.wait_for("pausing")
+        shutil.rmtree(folder.state)
+        folder.wait_for("[2/5]")
+        assert (folder.state / "ig.lock").read_text() == f"{child.pid}\n"
+        command = [sys.executable, str(HERE / "child.py"), server.url, "inf", *folder.flags()]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        assert second.returncode == 2 and f"(process {child.pid})" in second.stderr
+        shutil.rmtree(folder.state)
+        with ig.contextlib.suppress(FileExistsError):
+            folder.state.mkdir()
+        other = ig.Lock(folder.state)
+        assert child.wait(20) == 1
+        other.close()
+    log = folder.log.read_text()
+    assert log.count("nother run is using") == 1
+    assert "Traceback" not in log
+    assert folder.run() == 0
+    assert folder.output.read_text().count("The biography") == 5
+
+
+def test_ctrl_c_while_the_program_is_still_starting_shows_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "requests.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)\n"
+    )
+    command = [sys.executable, str(HERE.parent / "instagram_enrichment.py"), "--help"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    script = (
+        f"import runpy, sys; sys.path.insert(0, {str(tmp_path)!r}); runpy.run_path({command[1]!r}, run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr == ""
 
 
 def test_the_lock_names_nobody_once_the_run_has_ended(tmp_path: Path, server: StandIn) -> None:

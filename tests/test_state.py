@@ -142,6 +142,21 @@ def test_a_damaged_cache_costs_only_what_is_damaged(world: Any, cached_entry: An
     assert world.biographies() == {name: f"The biography of {name}" for name in names}
 
 
+@pytest.mark.parametrize("missing", ["}", '"error": null}', "}}"[:1]])
+def test_an_entry_that_is_torn_in_the_middle_takes_none_of_those_below_it_along(
+    world: Any, cached_entry: Any, missing: str
+) -> None:
+    names = world.live(*NAMES[:20])
+    world.cache_dir.mkdir()
+    before, line, after = ours({name: cached_entry(name) for name in names}).decode().partition(f'"{names[3]}": ')
+    torn = after.replace(missing, "", 1)
+    world.cache_file.write_text(before + line + torn)
+    result = world.run()
+    assert result.code == 0 and world.all_live
+    assert "19 whole entries survive" in result.log
+    assert world.standin.names == [names[3]]
+
+
 @pytest.mark.parametrize("text", [b"", b"[]", b"null", b"5", b'"x"', b"\0\0\0", b"{", b"not json", b"[" * 99999])
 def test_a_cache_that_is_no_object_is_set_aside(world: Any, text: bytes) -> None:
     names = world.live(*NAMES[:3])
@@ -260,6 +275,20 @@ def test_a_state_folder_that_is_removed_is_made_again_from_memory(world: Any, ki
     assert list(world.cache) == names and world.all_live
     assert world.cache_file.read_text().count("\n") == 6 + 2
     assert len(world.standin.log) == 6 + {"live": 0, "401": 1, "404": 2}[kind], "nobody is asked twice"
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_a_cache_that_is_removed_in_a_pause_is_made_again_when_the_run_is_interrupted(world: Any, what: str) -> None:
+    world.live(*NAMES[:6])
+    flags = ("-b", "3", "--batch-pause", "1800")
+    world.clock.at(60, lambda: shutil.rmtree(world.cache_dir) if what == "folder" else world.cache_file.unlink())
+    assert world.run_and_interrupt(90, *flags).code == 130
+    sent = world.standin.log[2].time
+    assert len(world.cache) == 3
+    assert world.run(*flags).code == 0
+    assert world.standin.names == NAMES[:6]
+    assert world.standin.log[3].time - sent >= 1800
+    assert world.all_live
 
 
 def test_a_state_folder_that_cannot_be_made_again_stops_the_run_with_one_line(world: Any) -> None:
