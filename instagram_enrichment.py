@@ -579,30 +579,24 @@ class Transport:
         """
         if self._idle.left() <= 0:
             self._session.close()
-        answers: queue.SimpleQueue[Response | Exception] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[Response | NetworkTrouble] = queue.SimpleQueue()
         heads: list[Response] = []
-        abandoned = threading.Event()
-        threading.Thread(target=lambda: answers.put(self._get(url, query, heads, abandoned)), daemon=True).start()
+        threading.Thread(target=lambda: answers.put(self._get(url, query, heads)), daemon=True).start()
         try:
             answer = answers.get(timeout=ANSWER_TIMEOUT)
         except queue.Empty:
-            abandoned.set()
             answer = NetworkTrouble(f"no whole answer within {ANSWER_TIMEOUT:.0f} s")
         self._idle = Moment.after(KEEP_ALIVE)
-        if isinstance(answer, Exception) and heads and heads[0].status in REFUSED:
+        if isinstance(answer, NetworkTrouble) and heads and heads[0].status in REFUSED:
             return heads[0]  # it says it all without a body
-        if isinstance(answer, Response):
-            return answer
         if isinstance(answer, NetworkTrouble):
             raise answer
-        wrapped = answer.args[0] if answer.args else None  # requests wraps urllib3, which has the reason
-        reason = str(getattr(wrapped, "reason", answer)).rsplit("): ", 1)[-1]
-        raise NetworkTrouble(printable(f"{type(answer).__name__}: {reason}"))
+        return answer
 
-    def _get(
-        self, url: str, query: dict[str, str], heads: list[Response], abandoned: threading.Event
-    ) -> Response | Exception:
+    def _get(self, url: str, query: dict[str, str], heads: list[Response]) -> Response | NetworkTrouble:
+        """Send the request, and read its answer as long as anybody could wait for it; adds its head to `heads`."""
         parameters: dict[str, Any] = {"params": query, "timeout": SOCKET_TIMEOUT, "stream": True}
+        deadline = time.monotonic() + ANSWER_TIMEOUT
         try:
             with self._session.get(url, allow_redirects=False, **parameters) as response:
                 heads.append(Response(response.status_code, response.headers, b""))
@@ -610,11 +604,13 @@ class Transport:
                 body = bytearray()
                 for piece in response.iter_content(4096):
                     body += piece
-                    if len(body) > ANSWER_BYTES or abandoned.is_set():
-                        return NetworkTrouble("an answer that never ends")
+                    if len(body) > ANSWER_BYTES or time.monotonic() > deadline:
+                        raise ValueError("an answer that never ends")
                 return heads[0]._replace(body=bytes(body))
         except Exception as error:  # noqa: BLE001 - whatever a broken answer makes the HTTP stack raise, go on
-            return error
+            wrapped = error.args[0] if error.args else None  # requests wraps urllib3, which has the reason
+            reason = str(getattr(wrapped, "reason", error)).rsplit("): ", 1)[-1]
+            return NetworkTrouble(printable(f"{type(error).__name__}: {reason}"))
 
 
 @dataclass
@@ -1301,8 +1297,8 @@ class Enrichment:
     def checkpoint(self) -> None:
         """Write the output: the input plus everything in the cache; and the state, if it was removed.
 
-        Where the output can't be written it is told, and tried again at the next checkpoint. Raises OSError on a full disk, and
-        where the state can't be written.
+        Where the output can't be written it is told, and tried again at the next checkpoint. Raises OSError on a full
+        disk, and where the state can't be written.
         """
         try:
             write_whole(self.args.output, self.sheet.render(self.cache.profiles))
