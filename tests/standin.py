@@ -2,7 +2,7 @@
 
 By default every profile it was given is answered with JSON and any other with 404; the official API, asked with the
 right `token`, sees those of them that are professional accounts. What it does instead is set by name (`behaviour`), for
-the next few requests (`burst`), or for a stretch of time (`blocked_until`).
+the next few requests (`burst`), for a stretch of time (`blocked_until`), or by whoever looks at each request (`watch`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -156,6 +156,7 @@ class StandIn(ThreadingHTTPServer):
         self.blocked_until = float("-inf")
         self.blocked_with = "401"
         self.log: list[Request] = []
+        self.watch: Callable[[str], str | tuple[int, dict[str, str], bytes] | None] = lambda username: None
         self.delay = 0.0
         self.token = "EAAtest"
         self.streamed = 0  # bytes that a client took of an answer without end
@@ -191,6 +192,8 @@ class StandIn(ThreadingHTTPServer):
         """A client that was killed is no news."""
 
     def choose(self, username: str) -> str | tuple[int, dict[str, str], bytes]:
+        if answer := self.watch(username):
+            return answer
         if time.monotonic() < self.blocked_until:
             return self.blocked_with
         if self.burst:

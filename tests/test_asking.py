@@ -146,8 +146,7 @@ def test_witness_answered_a_profile_that_is_missing_twice_is_not_found(world: An
 def test_witness_answered_a_profile_that_is_missing_once_is_no_less_open(world: Any, second: str) -> None:
     names = world.live(*NAMES[:3])
     answers = iter(["404"])
-    choose = world.standin.choose
-    world.standin.choose = lambda name: next(answers, second) if name == names[1] else choose(name)
+    world.standin.watch = lambda name: next(answers, second) if name == names[1] else None
     assert world.run().code == (second != "live")
     assert not world.gone
     assert world.cache.keys() == {names[0], names[2], *([names[1]] if second == "live" else [])}
@@ -216,8 +215,7 @@ def test_witness_not_answered_nothing_is_believed_and_the_run_pauses(world: Any,
 @pytest.mark.parametrize("live_before", [0, 1, 50])
 def test_witness_an_answer_that_everybody_gets_makes_nobody_gone(world: Any, kind: str, live_before: int) -> None:
     world.live(*NAMES[:100])
-    choose = world.standin.choose
-    world.standin.choose = lambda name: choose(name) if len(world.standin.log) < live_before else kind
+    world.standin.watch = lambda name: None if len(world.standin.log) < live_before else kind
     assert world.run().code == 1
     assert not world.gone
     assert len(world.cache) == live_before
@@ -228,8 +226,7 @@ def test_witness_an_answer_that_everybody_gets_makes_nobody_gone(world: Any, kin
 def test_witness_an_hour_of_not_found_for_everybody_makes_nobody_gone(world: Any, kind: str) -> None:
     names = world.live(*NAMES[:100])
     started = time.monotonic()
-    choose = world.standin.choose
-    world.standin.choose = lambda name: kind if 200 < time.monotonic() - started < 200 + HOUR else choose(name)
+    world.standin.watch = lambda name: kind if 200 < time.monotonic() - started < 200 + HOUR else None
     assert world.run().code == 0
     assert len(world.cache) == len(names) and world.all_live
 
@@ -242,7 +239,7 @@ def test_witness_an_answer_about_somebody_else_is_never_believed(world: Any) -> 
         shifted.append(name)
         return data(200, {"data": {"user": user(shifted[-2] if len(shifted) > 1 else name)}, "status": "ok"})
 
-    world.standin.choose = choose
+    world.standin.watch = choose
     assert world.run().code == 1
     assert set(world.cache) <= set(names)
     assert all(entry["biography"] == f"The biography of {name}" for name, entry in world.cache.items())
@@ -260,13 +257,11 @@ def test_witness_a_username_in_another_case_is_the_same_profile(world: Any) -> N
 def test_pauses_begin_with_the_batch_pause_and_double_up_to_four_hours(world: Any) -> None:
     names = world.live(*NAMES[:30])
     checkpoints = []
-    choose = world.standin.choose
 
     def note_output(username: str) -> Any:
         checkpoints.append(world.output.read_text().count("The biography"))
-        return choose(username)
 
-    world.standin.choose = note_output
+    world.standin.watch = note_output
     world.standin.burst.extend(["live", *["401"] * 10])
     result = world.run("--batch-pause", "1800")
     assert result.code == 0
@@ -325,15 +320,14 @@ def test_pauses_for_a_refusal_after_those_for_the_network_are_no_longer_than_the
 def test_pauses_last_at_most_20_minutes_beyond_an_outage(world: Any, kind: str, minutes: int) -> None:
     names = world.live(*NAMES[:30])
     began: list[float] = []
-    choose = world.standin.choose
 
     def outage(name: str) -> Any:
         if len(world.standin.log) == 10:
             began.append(time.monotonic())
         is_out = began and time.monotonic() < began[0] + minutes * MINUTE
-        return kind if is_out else choose(name)
+        return kind if is_out else None
 
-    world.standin.choose = outage
+    world.standin.watch = outage
     assert world.run("--batch-pause", "1800").code == 0
     first = next(request for request in world.standin.log[10:] if request.answer == "live")
     assert first.time - began[0] - minutes * MINUTE < 20 * MINUTE
@@ -344,7 +338,7 @@ def test_pauses_last_at_most_20_minutes_beyond_an_outage(world: Any, kind: str, 
 @pytest.mark.parametrize("batch_pause", ["0", "1800"])
 def test_pauses_end_after_24_hours_with_one_last_question(world: Any, kind: str, batch_pause: str) -> None:
     world.live(*NAMES[:50])
-    world.standin.choose = lambda name: kind
+    world.standin.watch = lambda name: kind
     started = time.monotonic()
     result = world.run("--batch-pause", batch_pause)
     assert result.code == 1
@@ -358,7 +352,7 @@ def test_pauses_end_after_24_hours_with_one_last_question(world: Any, kind: str,
 
 def test_pauses_for_an_outage_of_24_hours_end_without_a_word_of_waiting_a_day(world: Any) -> None:
     world.live(*NAMES[:5])
-    world.standin.choose = lambda name: "500"
+    world.standin.watch = lambda name: "500"
     result = world.run()
     assert result.code == 1
     assert "24 hours without an answer (server error (500)): the network" in result.log
@@ -374,8 +368,7 @@ def test_pauses_bound_the_requests_into_a_block_of_mixed_kinds(
     world: Any, pair: tuple[str, str], batch_pause: str
 ) -> None:
     world.live(*NAMES[:50])
-    choose = world.standin.choose
-    world.standin.choose = lambda name: choose(name) if len(world.standin.log) < 5 else pair[len(world.standin.log) % 2]
+    world.standin.watch = lambda name: None if len(world.standin.log) < 5 else pair[len(world.standin.log) % 2]
     assert world.run("--batch-pause", batch_pause).code == 1
     assert len(world.standin.log) <= 5 + 120
     assert len(world.cache) == 5
@@ -384,7 +377,7 @@ def test_pauses_bound_the_requests_into_a_block_of_mixed_kinds(
 @pytest.mark.parametrize("seconds", ["14400", "7200", "5000"])
 def test_pauses_of_a_block_that_asks_for_long_waits_end_after_24_hours_too(world: Any, seconds: str) -> None:
     world.live(*NAMES[:30])
-    world.standin.choose = lambda name: (429, {"Retry-After": seconds}, b"")
+    world.standin.watch = lambda name: (429, {"Retry-After": seconds}, b"")
     started = time.monotonic()
     result = world.run()
     assert result.code == 1
@@ -413,8 +406,7 @@ def test_pauses_while_the_machine_sleeps_are_no_hours_without_an_answer(world: A
 
 def test_pauses_grow_on_until_a_profile_of_the_list_is_answered_where_only_instagram_ever_was(world: Any) -> None:
     world.live(*NAMES[:60])
-    choose = world.standin.choose
-    world.standin.choose = lambda name: choose(name) if name == "instagram" else "401"
+    world.standin.watch = lambda name: None if name == "instagram" else "401"
     started = time.monotonic()
     result = world.run("--batch-pause", "1800")
     assert result.code == 1
@@ -426,8 +418,7 @@ def test_pauses_grow_on_until_a_profile_of_the_list_is_answered_where_only_insta
 
 def test_pauses_where_only_instagram_was_answered_give_the_five_another_try(world: Any) -> None:
     names = world.live(*NAMES[:20])
-    choose = world.standin.choose
-    world.standin.choose = lambda name: choose(name) if name == "instagram" or len(world.standin.log) >= 25 else "401"
+    world.standin.watch = lambda name: None if name == "instagram" or len(world.standin.log) >= 25 else "401"
     assert world.run("--batch-pause", "1800").code == 0
     assert len(world.cache) == 20 and world.all_live
     assert world.standin.names[-5:] == names[:5]
@@ -504,13 +495,11 @@ def test_second_pass_does_not_move_the_position_back(world: Any) -> None:
     world.cache_dir.mkdir()
     world.progress_file.write_text(json.dumps({"last_processed_index": 4}))
     positions = []
-    choose = world.standin.choose
 
     def note(name: str) -> Any:
         positions.append(json.loads(world.progress_file.read_text())["last_processed_index"])
-        return choose(name)
 
-    world.standin.choose = note
+    world.standin.watch = note
     assert world.run().code == 0
     assert positions == [4, 5, 6, 6, 6, 6]
 
@@ -534,7 +523,7 @@ DOOR = ("Nobody was answered yet", "private window", "curl", "another network")
 
 def test_closed_door_is_told_with_the_first_refusal_and_again_when_the_run_gives_up(world: Any) -> None:
     world.live(*NAMES[:10])
-    world.standin.choose = lambda name: "401"
+    world.standin.watch = lambda name: "401"
     result = world.run()
     assert result.code == 1
     before, _, after = result.log.partition("try 2 of 4")
@@ -552,8 +541,7 @@ def test_closed_door_is_no_matter_of_other_answers(world: Any, kind: str) -> Non
 
 def test_closed_door_is_not_told_of_a_block_in_mid_list(world: Any) -> None:
     world.live(*NAMES[:10])
-    choose = world.standin.choose
-    world.standin.choose = lambda name: choose(name) if len(world.standin.log) < 1 else "401"
+    world.standin.watch = lambda name: None if len(world.standin.log) < 1 else "401"
     result = world.run()
     assert "24 hours without an answer" in result.log
     assert DOOR[0] not in result.log

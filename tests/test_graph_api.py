@@ -207,8 +207,7 @@ def test_a_wait_is_asked_for_in_minutes_too(headers: dict[str, str], seconds: fl
 
 
 def test_everybody_suddenly_no_professional_account_is_believed_of_nobody(graph: Any) -> None:
-    choose = graph.standin.choose
-    graph.standin.choose = lambda name: choose(name) if len(graph.standin.log) < 3 else "110"
+    graph.standin.watch = lambda name: None if len(graph.standin.log) < 3 else "110"
     assert graph.run(*FLAG).code == 1
     assert list(graph.cache) == NAMES[:3]
     assert not any(entry["error"] for entry in graph.cache.values())
@@ -226,7 +225,7 @@ def test_only_professional_accounts_are_witnesses(graph: Any, cached_entry: Any)
 
 
 def test_the_closed_door_is_no_matter_of_the_api(graph: Any) -> None:
-    graph.standin.choose = lambda name: "4"
+    graph.standin.watch = lambda name: "4"
     result = graph.run(*FLAG)
     assert "24 hours without an answer" in result.log
     assert "Nobody was answered yet" not in result.log

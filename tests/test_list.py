@@ -54,14 +54,12 @@ def test_cached_filled_and_unusable_rows_are_free(world: Any, cached_entry: Any)
 @pytest.mark.parametrize("pause", ["0", "1800"])
 def test_the_output_is_written_after_each_batch(world: Any, pause: str) -> None:
     world.live(*NAMES[:12])
-    choose = world.standin.choose
     filled = []
 
     def note(username: str) -> Any:
         filled.append(world.output.read_text().count("The biography"))
-        return choose(username)
 
-    world.standin.choose = note
+    world.standin.watch = note
     world.run("-b", "4", "--batch-pause", pause)
     assert filled == [0] * 4 + [4] * 4 + [8] * 4
 
@@ -108,13 +106,11 @@ def test_stopping_and_starting_again_never_asks_two_batches_in_a_row(world: Any,
     asked = len(world.standin.log)
     assert 17 <= asked < 20
     filled = []
-    choose = world.standin.choose
 
     def note(username: str) -> Any:
         filled.append(world.output.read_text().count("The biography"))
-        return choose(username)
 
-    world.standin.choose = note
+    world.standin.watch = note
     assert world.run(*flags).code == 0
     assert filled == [asked] * (20 - asked) + [20] * 10, "the checkpoint of the batch came after twenty"
     assert world.standin.gaps[19] >= float(pause)
@@ -236,16 +232,14 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_tried_again(world: Any)
     names = world.live(*NAMES[:12])
     world.output = world.folder / "out" / "out.csv"
     world.output.parent.mkdir()
-    choose = world.standin.choose
 
-    def choose_and_meddle(username: str) -> Any:
+    def meddle(username: str) -> Any:
         if username == names[1]:
             shutil.rmtree(world.output.parent)
         if username == names[9]:
             world.output.parent.mkdir()
-        return choose(username)
 
-    world.standin.choose = choose_and_meddle
+    world.standin.watch = meddle
     result = world.run("-b", "4", "--batch-pause", "1800")
     assert result.code == 0
     assert result.log.count("The output can't be written") == 2
@@ -257,14 +251,12 @@ def test_a_last_checkpoint_that_cannot_be_written_ends_with_1_and_loses_nothing(
     names = world.live(*NAMES[:6])
     world.output = world.folder / "out" / "out.csv"
     world.output.parent.mkdir()
-    choose = world.standin.choose
 
-    def choose_and_meddle(username: str) -> Any:
+    def meddle(username: str) -> Any:
         if username == names[1]:
             shutil.rmtree(world.output.parent)
-        return choose(username)
 
-    world.standin.choose = choose_and_meddle
+    world.standin.watch = meddle
     result = world.run()
     assert result.code == 1
     assert "in the cache, but not in the output" in result.log

@@ -25,7 +25,6 @@ def test_the_cache_is_valid_json_with_one_entry_a_line_after_every_profile(world
     names = world.live(*NAMES[:20])
     world.standin.behaviour = {names[3]: "null", names[7]: "404"}
     seen = []
-    choose = world.standin.choose
 
     def look(username: str) -> Any:
         text = world.cache_file.read_text()
@@ -34,9 +33,8 @@ def test_the_cache_is_valid_json_with_one_entry_a_line_after_every_profile(world
         assert all(list(entry) == KEYS for entry in entries.values())
         if list(entries) not in seen:
             seen.append(list(entries))
-        return choose(username)
 
-    world.standin.choose = look
+    world.standin.watch = look
     assert world.run().code == 0
     assert seen == [names[:count] for count in range(20)]
     assert KEYS == [
@@ -53,13 +51,11 @@ def test_the_cache_is_valid_json_with_one_entry_a_line_after_every_profile(world
 def test_progress_is_written_after_each_profile(world: Any) -> None:
     world.live(*NAMES[:6])
     seen = []
-    choose = world.standin.choose
 
     def look(username: str) -> Any:
         seen.append(json.loads(world.progress_file.read_text()) if world.progress_file.exists() else None)
-        return choose(username)
 
-    world.standin.choose = look
+    world.standin.watch = look
     assert world.run().code == 0
     assert seen == [None, *({"last_processed_index": count} for count in range(1, 6))]
     assert not world.progress_file.exists()
@@ -208,14 +204,12 @@ def test_an_entry_with_bytes_that_are_no_text_is_asked_again(world: Any, cached_
 
 def test_a_cache_deleted_while_running_is_written_anew(world: Any) -> None:
     names = world.live(*NAMES[:6])
-    choose = world.standin.choose
 
     def delete(username: str) -> Any:
         if username == NAMES[3]:
             world.cache_file.unlink()
-        return choose(username)
 
-    world.standin.choose = delete
+    world.standin.watch = delete
     assert world.run().code == 0
     assert list(world.cache) == names
 
@@ -240,27 +234,24 @@ def test_a_cached_error_is_not_asked_again(world: Any, cached_entry: Any) -> Non
 
 def test_a_cache_changed_by_another_program_stops_the_run_and_loses_nothing(world: Any) -> None:
     world.live(*NAMES[:6])
-    choose = world.standin.choose
 
     def meddle(username: str) -> Any:
         if username == NAMES[3]:
             world.cache_file.write_bytes(world.cache_file.read_bytes() + b"\n")
-        return choose(username)
 
-    world.standin.choose = meddle
+    world.standin.watch = meddle
     result = world.run()
     assert result.code == 1
     assert "was changed by another program" in result.log
     assert len(world.cache) == 3
     assert "The biography of profile.002" in world.output.read_text()
-    world.standin.choose = choose
+    world.standin.watch = lambda username: None
     assert world.run().code == 0
 
 
 @pytest.mark.parametrize("kind", ["live", "401", "404"])
 def test_a_state_folder_that_is_removed_is_made_again_from_memory(world: Any, kind: str) -> None:
     names = world.live(*NAMES[:6])
-    choose = world.standin.choose
     removed = []
 
     def remove(username: str) -> Any:
@@ -268,9 +259,8 @@ def test_a_state_folder_that_is_removed_is_made_again_from_memory(world: Any, ki
             removed.append(username)
             shutil.rmtree(world.cache_dir)
             return kind
-        return choose(username)
 
-    world.standin.choose = remove
+    world.standin.watch = remove
     assert world.run().code == 0
     assert list(world.cache) == names and world.all_live
     assert world.cache_file.read_text().count("\n") == 6 + 2
@@ -293,15 +283,13 @@ def test_a_cache_that_is_removed_in_a_pause_is_made_again_when_the_run_is_interr
 
 def test_a_state_folder_that_cannot_be_made_again_stops_the_run_with_one_line(world: Any) -> None:
     names = world.live(*NAMES[:6])
-    choose = world.standin.choose
 
     def replace(username: str) -> Any:
         if username == NAMES[3]:
             shutil.rmtree(world.cache_dir)
             world.cache_dir.write_text("in the way")
-        return choose(username)
 
-    world.standin.choose = replace
+    world.standin.watch = replace
     result = world.run()
     assert result.code == 1
     assert result.log.count("Could not save") == 1
@@ -352,14 +340,12 @@ def test_the_cache_knows_profiles_not_columns(world: Any, cached_entry: Any, mon
 
 def test_the_output_is_whole_at_every_moment(world: Any) -> None:
     world.live(*NAMES[:12])
-    choose = world.standin.choose
 
     def look(username: str) -> Any:
         assert len(world.rows) == 13
         assert all(len(row) == 3 for row in world.rows)
-        return choose(username)
 
-    world.standin.choose = look
+    world.standin.watch = look
     assert world.run("-b", "3").code == 0
     assert sorted(path.name for path in world.folder.iterdir()) == [".tmp", "list.csv", "out.csv"]
 
