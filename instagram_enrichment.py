@@ -128,40 +128,23 @@ PROFILE_URL = re.compile(  # of a profile, or of anything below it
     r"(?:https?://)?(?:(?:www|m)\.)?instagram\.com/+(?:(?:stories|_u)/+(?!highlights/))?@?([\w.]+)(?:[/?#].*)?",
     re.IGNORECASE,
 )
-NOT_PROFILES = {  # what an address on instagram.com may go on with, but for a username
-    *("p", "reel", "reels", "tv", "stories", "explore", "accounts", "direct", "about", "share", "s", "web", "legal"),
-    *("developer", "popular", "challenge", "oauth", "graphql", "api", "invites", "channel", "ar", "lite"),
-}
-NOBODY = {  # what people write where there is none; each is a stranger's account, too
-    *("none", "null", "nil", "nan", "na", "n.a", "n.a.", "no", "unknown", "tbd", "tba", "tbc", "deleted", "removed"),
-    *(
-        "private",
-        "missing",
-        "empty",
-        "blank",
-        "undefined",
-        "unavailable",
-        "inactive",
-        "suspended",
-        "disabled",
-        "banned",
-    ),
-    *("closed", "pending", "invalid", "error", "notfound", "not_found", "x", "xx", "xxx", "0", "false"),
-    *(
-        "instagram.com",
-        "www.instagram.com",
-        "ninguno",
-        "ninguna",
-        "nada",
-        "sin",
-        "desconocido",
-        "pendiente",
-        "privado",
-        "privada",
-        "borrado",
-        "eliminado",
-    ),
-}
+
+
+def words(text: str) -> list[str]:
+    """The words of a text."""
+    return text.split()
+
+
+NOT_PROFILES = words(  # what an address on instagram.com may go on with, but for a username
+    "p reel reels tv stories explore accounts direct about share s web legal developer popular challenge oauth graphql "
+    "api invites channel ar lite"
+)
+NOBODY = words(  # what people write where there is none; each is a stranger's account, too
+    "none null nil nan na n.a n.a. no unknown tbd tba tbc deleted removed private missing empty blank undefined "
+    "unavailable inactive suspended disabled banned closed pending invalid error notfound not_found x xx xxx 0 false "
+    "ninguno ninguna nada sin desconocido pendiente privado privada borrado eliminado instagram.com "
+    "www.instagram.com"
+)
 MENTION = re.compile(r"(?<![\w.@/])@([\w.]+)(?![\w.@\u0300-\u036f-]|/@)")  # not in an e-mail, nor in another site's URL
 
 
@@ -173,7 +156,7 @@ def parse_handle(cell: str) -> str | None:
     """
     visible = "".join(char for char in cell if unicodedata.category(char) != "Cf")  # without marks that copying leaves
     text = unicodedata.normalize("NFC", visible).strip()
-    mentions = {mention.rstrip("./").lower() for mention in MENTION.findall(text)}
+    mentions = {mention.rstrip(".").lower() for mention in MENTION.findall(text)}
     if url := PROFILE_URL.fullmatch(text):
         name = url[1].lower()
         if name in NOT_PROFILES:
@@ -188,7 +171,7 @@ def parse_handle(cell: str) -> str | None:
 
 
 CELL_CHARACTERS = 500
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV Injection"
+FORMULA_STARTS = ("=", "+", "-", "@")  # OWASP, "CSV Injection"; white space never starts a cleaned text
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -482,7 +465,11 @@ def understand_graph(username: str, response: Response, token: str) -> dict[str,
     )
     kind, what = next((kind, what) for applies, kind, what in table if applies)
     number = f"status {status}" if code is None else f"error {code}"
-    message = "" if code in TOKEN_INVALID else str(error.get("message", "")).replace(token, "[token]")
+    message = (
+        ""
+        if code in TOKEN_INVALID or code == NO_SUCH_ACCOUNT
+        else str(error.get("message", "")).replace(token, "[token]")
+    )
     raise kind(f"{what} ({number}){': ' * bool(message)}{printable(message)}")
 
 
@@ -587,11 +574,11 @@ class Transport:
         except queue.Empty:
             answer = NetworkTrouble(f"no whole answer within {ANSWER_TIMEOUT:.0f} s")
         self._idle = Moment.after(KEEP_ALIVE)
-        if isinstance(answer, NetworkTrouble) and heads and heads[0].status in REFUSED:
+        if isinstance(answer, Response):
+            return answer
+        if heads and heads[0].status in REFUSED:
             return heads[0]  # it says it all without a body
-        if isinstance(answer, NetworkTrouble):
-            raise answer
-        return answer
+        raise answer
 
     def _get(self, url: str, query: dict[str, str], heads: list[Response]) -> Response | NetworkTrouble:
         """Send the request, and read its answer as long as anybody could wait for it; adds its head to `heads`."""
@@ -719,24 +706,23 @@ class Asking:
 
     def _call_witness(self) -> None:
         """Ask once for a profile that is known to exist; `wall` is what stands in the way, or None."""
-        witnesses = self._witnesses()
-        witness = random.choice(witnesses) if witnesses else LAST_WITNESS
-        self.wall = None
-        try:
+        live = self._witnesses()
+        for witness in (*([random.choice(live)] if live else []), LAST_WITNESS):
             try:
                 self._send(witness)
-            except Missing:
-                if witness == LAST_WITNESS:
-                    raise
-                log.info("@%s has gone since", witness)
-                witness = LAST_WITNESS
-                self._send(witness)
-            log.info("@%s, which exists, is answered", witness)
-            if witnesses:
-                self._start_afresh()
-        except Unanswered as trouble:
-            log.info("@%s, which exists: %s; so it is about us", witness, trouble)
-            self.wall = trouble
+            except Missing as trouble:  # it has gone since, or everybody is told so: the next one tells
+                self.wall = trouble
+                log.info("@%s, which exists: %s", witness, trouble)
+            except Unanswered as trouble:
+                self.wall = trouble
+                break
+            else:
+                log.info("@%s, which exists, is answered", witness)
+                self.wall = None
+                if live:
+                    self._start_afresh()
+                return
+        log.info("@%s, which exists: %s; so it is about us", witness, self.wall)
 
     def _witnesses(self) -> list[str]:
         """The profiles that are known to exist, by what is cached."""
@@ -893,7 +879,7 @@ class Cache:
         if self._backup.exists():
             self._backup.replace(spare_name(self._path, "bak"))
         self._path.replace(self._backup)
-        self.profiles = {}
+        self.profiles.clear()
         self._write_all(self.profiles)
         return self._backup
 
@@ -996,7 +982,7 @@ class Lock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.seek(0)
-            process = printable(self._file.read().decode().strip()) or "?"
+            process = printable(self._file.read().decode("ascii", "replace").strip()) or "?"
             self._file.close()
             what = f"another run is using {printable(str(self._path.parent))} (process {process})"
             raise UnusableError(f"{what}: wait until it ends, or stop it with: kill {process}") from None
@@ -1029,11 +1015,11 @@ class Lock:
 
 # ---- The CSV, in and out ----
 
-HANDLE_HEADERS = (  # as `header_key` makes them; the first that a sheet has is the one
-    *("instagramhandle", "handle", "username", "instagramusername", "instagram", "instagramurl", "instagramaccount"),
-    *("instagramprofile", "instagramlink", "ighandle", "igusername", "usuariodeinstagram", "cuentadeinstagram"),
-    *("perfildeinstagram", "usuarioinstagram", "cuentainstagram", "perfilinstagram", "nombredeusuario", "usuario"),
-    *("account", "cuenta", "profile", "perfil", "profileurl", "ig", "user"),
+HANDLE_HEADERS = words(  # as `header_key` makes them; the first that a sheet has is the one
+    "instagramhandle handle username instagramusername instagram instagramurl instagramaccount instagramprofile "
+    "instagramlink ighandle igusername usuariodeinstagram cuentadeinstagram perfildeinstagram usuarioinstagram "
+    "cuentainstagram perfilinstagram nombredeusuario usuario account cuenta profile perfil profileurl ig "
+    "user"
 )
 FILE_KINDS = {  # how files begin that people take for a CSV
     b"PK\x03\x04": "an Excel workbook",
@@ -1177,7 +1163,10 @@ class Sheet:
         if named:
             what = f"no usable handle in column '{printable(self.header[named[0]])}'"
         columns = ", ".join(f"'{printable(name)}'" for name in self.header)
-        self._refuse(f"has {what}; its columns are {columns}: name the right one with --username-column")
+        self._refuse(
+            f"has {what}; its columns are {columns}: name the right one with --username-column (or, if "
+            "these are no names but the first entry, add a first row that names the columns)"
+        )
 
     def _records(self) -> Iterator[tuple[int, str, Mapping[int, str]]]:
         """Yield each row's number, raw text (with the blank lines above it), and cells by column."""
@@ -1269,7 +1258,7 @@ class Enrichment:
     def in_batch(self) -> int:
         """How many profiles were asked for since the last gap of a whole batch pause, whichever run asked for them."""
         pace = refill_seconds(self.args.rate_limit) + 2 * JITTER[1]
-        gap = max(self.args.batch_pause, pace)  # the pace alone makes none
+        gap = max(self.args.batch_pause or math.inf, pace)  # the pace alone makes none
         later, count = time.time(), 0
         while count < min(len(self.moments), self.args.batch_size) and later - self.moments[-1 - count] < gap:
             later = self.moments[-1 - count]
@@ -1476,7 +1465,7 @@ def coverage(filled: int, rows: int) -> str:
 
 # ---- The command line ----
 
-SLOWEST_RATE = 1 / 1440  # one request a day
+SLOWEST_RATE = 0.001  # less than two requests a day
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_DONE, EXIT_OPEN, EXIT_UNUSABLE, EXIT_SIGNALLED = 0, 1, 2, 128  # 128 + the signal's number, as shells do
 

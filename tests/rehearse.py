@@ -5,8 +5,8 @@
     python tests/rehearse.py --graph-api 17841400000000000    # asking the official API
     python tests/rehearse.py --speed 100                      # 1800 virtual seconds take 18
 
-Output and cache go to .tmp/rehearsal/ in the current folder. An earlier rehearsal's files there are removed first, but
-none where -i, -o or --cache-dir is given. Nothing is sent to Instagram. The exit code is the program's.
+Output and cache go to .tmp/rehearsal/ in the current folder. An earlier rehearsal's files there are removed first,
+unless --cache-dir is given. Nothing is sent to Instagram. The exit code is the program's.
 """
 
 from __future__ import annotations
@@ -52,13 +52,16 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[float, list[str], bool]
         allow_abbrev=False,
     )
     parser.add_argument("--speed", type=float, default=600.0, help="how many times as fast (default: %(default)g)")
-    parser.add_argument("-i", "--input", help=f"a list of your own, of the sample's profiles (default: {SAMPLE.name})")
+    parser.add_argument(
+        "-i", "--input", help=f"a list of your own; only the sample's profiles are known (default: {SAMPLE.name})"
+    )
     parser.add_argument("-o", "--output", help="where to write it (default: below .tmp/rehearsal)")
     parser.add_argument("--cache-dir", help="the state folder (default: .tmp/rehearsal)")
     own, flags = parser.parse_known_args(argv)
-    paths = ["-i", own.input or os.path.relpath(SAMPLE), "-o", own.output or str(FOLDER / SAMPLE.name)]
+    name = Path(own.input or SAMPLE).name
+    paths = ["-i", own.input or os.path.relpath(SAMPLE), "-o", own.output or str(FOLDER / name)]
     paths += ["--cache-dir", own.cache_dir or str(FOLDER)]
-    return max(1.0, own.speed), [*paths, *SETTINGS, *flags], not (own.input or own.output or own.cache_dir)
+    return max(1.0, own.speed), [*paths, *SETTINGS, *flags], not own.cache_dir
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -132,13 +132,16 @@ def test_witness_answered_a_profile_that_is_missing_twice_is_not_found(world: An
     names = world.live(*NAMES[:9])
     gone = names[at]
     world.standin.behaviour[gone] = kind
-    assert world.run().code == 0
+    result = world.run()
+    assert result.code == 0
     assert world.gone == [gone]
     sent = world.standin.names
     first = sent.index(gone)
     assert sent[first + 2] == gone and sent.count(gone) == 2
     assert sent[first + 1] in (names[:at] or ["instagram"])
     assert len(sent) == 9 + 2
+    assert f"@{gone}: not found" in result.log and "asking for one that exists" in result.log
+    assert f"@{sent[first + 1]}, which exists, is answered" in result.log
     assert max(world.standin.gaps) < 10
 
 
@@ -424,6 +427,14 @@ def test_pauses_where_only_instagram_was_answered_give_the_five_another_try(worl
     assert world.standin.names[-5:] == names[:5]
 
 
+def test_pauses_need_five_left_open_in_a_row_with_nobody_of_the_list_answered_in_between(world: Any) -> None:
+    names = world.live(*NAMES[:9])
+    world.standin.behaviour = {**dict.fromkeys(names, "418"), names[4]: "404"}
+    assert world.run("--batch-pause", "1800").code == 1
+    assert long_pauses(world) == []
+    assert world.gone == [names[4]]
+
+
 def test_pauses_four_left_open_in_a_row_are_none(world: Any) -> None:
     names = world.live(*NAMES[:6])
     world.standin.behaviour = dict.fromkeys(names[:4], "401")
@@ -465,6 +476,7 @@ def test_second_pass_asks_once_more_for_what_was_left_open_at_a_wall(world: Any)
     assert result.code == 0
     assert world.standin.names[-1] == names[1]
     assert "Second pass, through what is still open: 1" in result.log
+    assert "[2/10] @profile.001: Blogger, bio of 28 characters | 0 s left" in result.log
     assert world.all_live
     assert not world.progress_file.exists()
 

@@ -135,7 +135,7 @@ def test_every_block_of_the_readme_works_when_pasted(shell: Shell, block: str, m
     (state / "ig_progress.json").write_text('{"last_processed_index": 0}\n')
     if "--graph-api" in block:
         monkeypatch.setenv(ig.GRAPH_TOKEN, "EAAtest")
-        block = block.replace("--graph-api 17841400000000000", "")  # the stand-in of a child is the web address
+        block = block.replace("--graph-api 17841400000000000 ", "")  # the stand-in of a child is the web address
     if "read -rs" in block:
         block = f"{block}EAAtest\necho {ig.GRAPH_TOKEN}=$INSTAGRAM_ACCESS_TOKEN"
         pasted = shell.paste(block)
