@@ -58,7 +58,7 @@ def saving(sizes: list[int]) -> None:
         for size in sizes:
             cache = ig.Cache(Path(folder) / str(size))
             cache.profiles = {f"profile.{number}": entry(f"profile.{number}") for number in range(size)}
-            cache._write_all()
+            cache._write_all(cache.profiles)
             caches.append(cache)
         costs: list[list[float]] = [[] for _ in sizes]
         for turn in range(400):

@@ -121,6 +121,7 @@ FILES: dict[str, tuple[bytes, list[str]]] = {
     "a quote that ends the file": (f'{TEXT}@a,,"'.encode(), ["row 4", *QUOTE]),
     "a quote that swallows rows": (f'{TEXT}@a,"Fo,\n@b,,\n@c,"Food",\n'.encode(), ["row 4", *QUOTE]),
     "a quote that swallows some rows": (f'{TEXT}@a,"Fo,\n@b,,\n@c,"x",\n{ROWS}'.encode(), ["row 4", *QUOTE]),
+    "a quote that swallows one row": (f'{TEXT}@a,"Fo,\n@b,"x",\n{ROWS}'.encode(), ["row 4", *QUOTE]),
     "a quote that swallows rows, in CR": (b'Handle,GENRE\r@a,"Fo\r@b,"x"\r@c,\r', ["row 2", *QUOTE]),
     "a quote left open, in CRLF": (b'Handle,GENRE\r\n@a,x\r\n@b,"Food\r\n', ["row 3", *QUOTE]),
     "a quote left open below multi-line cells": (
