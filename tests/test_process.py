@@ -197,7 +197,7 @@ def test_a_wait_that_is_interrupted_goes_on_in_the_next_run(
     folder = Folder(tmp_path, server, NAMES[:6])
     flags = ("-b", "3", "--batch-pause", "1800")
     server.burst.extend(answers)
-    with folder.running(*flags, speed=length * 2) as child:
+    with folder.running(*flags, speed=length / 3) as child:
         folder.wait_for(line)
         child.send_signal(signal.SIGINT)
         assert child.wait(10) == 130
