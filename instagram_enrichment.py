@@ -402,7 +402,7 @@ def understand_web(username: str, response: Response) -> dict[str, Any]:
         (user is None, Missing, "not found"),
         (True, Unanswered, "JSON of an unknown shape"),
     )
-    kind, what = next((kind, what) for applies, kind, what in table if applies)
+    kind, what = first_that_applies(table)
     raise kind(f"{what} ({status}){message}")
 
 
@@ -453,7 +453,7 @@ def understand_graph(username: str, response: Response, token: str) -> dict[str,
     code, subcode = (error.get(name) if type(error.get(name)) is int else None for name in ("code", "error_subcode"))
     is_trouble = 500 <= status < 600 or code in TRANSIENT or error.get("is_transient") is True
     permissions = "instagram_basic, instagram_manage_insights and pages_read_engagement"
-    table: tuple[tuple[bool, type[Exception], str], ...] = (
+    table = (
         (code in TOKEN_INVALID, StoppedError, f"the access token is refused: put a new one into {GRAPH_TOKEN}"),
         (code in PERMISSION_MISSING, StoppedError, f"a permission is missing: the access token needs {permissions}"),
         ((code, subcode) == ACCOUNT_UNSEEN, StoppedError, "the access token does not see the account of --graph-api"),
@@ -463,7 +463,7 @@ def understand_graph(username: str, response: Response, token: str) -> dict[str,
         (status == 200 and parse_json(body) is None, NetworkTrouble, "no JSON"),
         (True, Unanswered, "unexpected answer"),
     )
-    kind, what = next((kind, what) for applies, kind, what in table if applies)
+    kind, what = first_that_applies(table)
     number = f"status {status}" if code is None else f"error {code}"
     message = (
         ""
@@ -471,6 +471,11 @@ def understand_graph(username: str, response: Response, token: str) -> dict[str,
         else str(error.get("message", "")).replace(token, "[token]")
     )
     raise kind(f"{what} ({number}){': ' * bool(message)}{printable(message)}")
+
+
+def first_that_applies(table: Iterable[tuple[bool, type[Exception], str]]) -> tuple[type[Exception], str]:
+    """The first row of a table of what an answer may mean; returns what to raise, and its words."""
+    return next((kind, what) for applies, kind, what in table if applies)
 
 
 def check_same(username: str, user: Mapping[str, Any]) -> None:
@@ -822,7 +827,8 @@ class Cache:
 
     def _load(self) -> None:
         """Read every whole entry there is, whoever wrote the file; what is not just as `_write_all` does it is kept."""
-        text = self._path.read_bytes().decode("utf-8", "surrogateescape")
+        data = self._path.read_bytes()
+        text = data.decode("utf-8", "surrogateescape")
         parse = json.JSONDecoder().raw_decode
         is_ours, entries, done, position = text.isascii() and text.startswith("{"), 0, 1, 0
         while found := CACHE_KEY.search(text, position):
@@ -841,7 +847,7 @@ class Cache:
         is_ours &= text[done:] == CLOSING.decode() and text.count("\n") == entries + 2
         if not is_ours:
             aside = spare_name(self._path, "damaged")
-            write_whole(aside, [self._path.read_bytes()])
+            write_whole(aside, [data])
             log.warning(
                 "%s is damaged or another tool's: %d whole entries survive, and the file as it was is kept as %s",
                 *(printable(str(self._path)), len(self.profiles), printable(str(aside))),
@@ -1278,9 +1284,8 @@ class Enrichment:
     def eta(self, profiles: int) -> float:
         """The seconds that so many more profiles take, with the pauses that are still to come."""
         each = seconds_per_request(self.args.rate_limit)
-        longer = max(
-            float(self.args.batch_pause) + sum(JITTER) / 2 - each, 0.0
-        )  # than the gap in whose place the pause is
+        # A pause stands in the place of a gap, so that it takes no longer than what it exceeds that gap by.
+        longer = max(float(self.args.batch_pause) + sum(JITTER) / 2 - each, 0.0)
         return self.limiter.held() + self.asking.pause_ahead() + profiles * each + self.pauses(profiles) * longer
 
     def checkpoint(self) -> None:

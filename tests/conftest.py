@@ -96,6 +96,11 @@ class World:
         self.clock.at(seconds, lambda: instagram_enrichment.interrupt(signal.SIGINT, None))
         return self.run(*flags)
 
+    def move_output(self) -> None:
+        """Give the output a folder of its own."""
+        self.output = self.folder / "out" / "out.csv"
+        self.output.parent.mkdir()
+
     def remember(self, *entries: dict[str, Any]) -> None:
         """Make a cache of entries."""
         self.cache_dir.mkdir(exist_ok=True)

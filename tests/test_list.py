@@ -230,8 +230,7 @@ def test_force_starts_at_the_top_and_does_not_ask_early(world: Any) -> None:
 
 def test_a_checkpoint_that_cannot_be_written_is_told_and_tried_again(world: Any) -> None:
     names = world.live(*NAMES[:12])
-    world.output = world.folder / "out" / "out.csv"
-    world.output.parent.mkdir()
+    world.move_output()
 
     def meddle(username: str) -> Any:
         if username == names[1]:
@@ -249,8 +248,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_tried_again(world: Any)
 
 def test_a_last_checkpoint_that_cannot_be_written_ends_with_1_and_loses_nothing(world: Any) -> None:
     names = world.live(*NAMES[:6])
-    world.output = world.folder / "out" / "out.csv"
-    world.output.parent.mkdir()
+    world.move_output()
 
     def meddle(username: str) -> Any:
         if username == names[1]:
