@@ -1355,8 +1355,8 @@ class Enrichment:
             self.checkpoint()
             if seconds := self.missing_pause():
                 why = f"{self.args.batch_size} profiles asked, the batch is full"
-                log.info("%s: saved, pausing %s, until %s", why, duration(seconds), clock_in(seconds))
                 self.limiter.hold(seconds)
+                log.info("%s: saved, pausing %s, until %s", why, duration(seconds), clock_in(seconds))
                 self.limiter.rest()
             self.moments.clear()
 
