@@ -1,13 +1,29 @@
 # /// script
 # requires-python = ">=3.9"
-# dependencies = ["requests>=2.32", "tenacity>=8.2"]
+# dependencies = ["requests>=2.32.2", "tenacity>=8.3"]
 # ///
 """Fill the GENRE and Details columns of a CSV of Instagram profiles, slowly and without losing any.
 
-A profile travels through this module from top to bottom: its handle is read from a row, a source is asked at a polite
-pace, the answer is understood, remembered on disk, and put into the row's empty cells. Only an answer about the profile
-is ever remembered. Whether an answer is about the profile or about us is told by asking for a profile that is known to
-exist, its witness; what is left open where nobody is answered is asked once more before the run ends.
+The sections, in the order in which a profile travels through them:
+
+    Profiles        what is known of a profile; how its username is read from a cell
+    Text            how texts from outside and times are written
+    Waiting         deadlines on two clocks, and the signals that end a wait
+    Rate limit      when the next request may be sent
+    Responses       what came back for a request, and the errors it can mean
+    Web address     the first source: Instagram's public web API
+    Graph API       the second source: Meta's official API
+    HTTP            one request at a time
+    Fetching        retries, the witness, and the pauses of an outage
+    State on disk   cache, progress and lock
+    CSV             the list, in and out
+    The run         the row loop, batches and checkpoints
+    Log             what the user is told
+    Command line    arguments, set-up and exit codes
+
+Only an answer about the profile is ever cached. Whether an answer is about the profile or about us
+is told by a witness: another profile, known to exist. Where that can't be fetched either, the run
+pauses, and what was left open is fetched once more before the run ends.
 """
 
 from __future__ import annotations
@@ -20,7 +36,6 @@ import email.utils
 import errno
 import fcntl
 import http.cookiejar
-import io
 import itertools
 import json
 import logging
@@ -31,31 +46,29 @@ import random
 import re
 import signal
 import stat
+import statistics
 import sys
 import threading
 import time
 import unicodedata
+import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
-if __name__ == "__main__":  # the imports below take the longest: Ctrl+C in them ends the program without a traceback
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # The imports below take the longest: Ctrl+C in them ends the program without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import requests
 import tenacity
 
-COLUMNS = {"GENRE": "category_name", "Details": "biography"}  # column of the sheet -> field of a profile
-NOT_FOUND, NOT_PROFESSIONAL = "NOT_FOUND", "NOT_PROFESSIONAL"
-ERRORS = {  # the `error` of a cached profile without data -> what that is, in words
-    NOT_FOUND: "not found",
-    NOT_PROFESSIONAL: "no professional account",
-}
-LARGEST_NUMBER = 1e9  # of seconds (31 years), profiles or rows; sums beyond it are cut for the clock's sake
-LONGEST_WAIT = 4 * 3600.0  # seconds: the cap of a wait that Instagram asks for, and of the doubling pauses
+COLUMNS = {"GENRE": "category_name", "Details": "biography"}  # column of the CSV -> profile field
+MAX_VALUE = 1e9  # of seconds (31 years), profiles or rows: beyond it, clocks and calendars fail
+LONGEST_WAIT = 4 * 3600.0  # seconds: of a wait that Instagram asks for, and of the doubling pauses
 
 log = logging.getLogger("instagram_enrichment")
 
@@ -69,14 +82,32 @@ class StoppedError(Exception):
 
 
 class Interrupted(BaseException):
-    """SIGINT, SIGTERM or SIGHUP (its argument) arrived, wherever the program stands."""
+    """SIGINT, SIGTERM or SIGHUP (its argument, a signal.Signals) ended a wait."""
 
 
-# ---- What a profile is ----
+# ==================================================================================================
+# Profiles
+# ==================================================================================================
+
+NOT_FOUND, NOT_PROFESSIONAL = "NOT_FOUND", "NOT_PROFESSIONAL"
+ERRORS = {  # the `error` of a cached profile without data -> how the log says it
+    NOT_FOUND: "not found",
+    NOT_PROFESSIONAL: "no professional account",
+}
+FIELD_TYPES = {
+    "full_name": str,
+    "biography": str,
+    "category_name": str,
+    "follower_count": int,
+    "is_business": bool,
+    "is_verified": bool,
+    "fetched_at": str,
+    "error": str,
+}
 
 
 class Profile(NamedTuple):
-    """An answer about one profile; the fields are the keys of a cache entry, in order."""
+    """What was fetched of a profile; its fields are the keys of a cache entry, in order."""
 
     username: str
     full_name: str | None
@@ -89,217 +120,343 @@ class Profile(NamedTuple):
     error: str | None
 
     @classmethod
-    def answered(cls, username: str, fields: Mapping[str, Any]) -> Profile:
-        """Make a profile of what was answered about it just now; of `{"error": …}` where it is missing."""
-        return cls.from_entry(username, {"error": None, **fields, "fetched_at": timestamp(time.time())})
-
-    @classmethod
-    def from_entry(cls, username: str, entry: Mapping[str, Any]) -> Profile:
-        """Make a profile of a cache entry; a field that is missing or of another type becomes None."""
-        values: dict[str, Any] = {"username": username.lower()}
+    def from_values(cls, username: str, values: Mapping[str, Any]) -> Profile:
+        """Make a profile of field -> value; None where a value is missing or of another type."""
+        fields: dict[str, Any] = {"username": username.lower()}
         for name, kind in FIELD_TYPES.items():
-            value = entry.get(name)
-            values[name] = value if type(value) is kind else None
-        return cls(**{**values, "error": values["error"] or None})
+            value = values.get(name)
+            fields[name] = value if type(value) is kind else None
+        fields["error"] = fields["error"] or None  # other tools write an empty text for none
+        return cls(**fields)
 
 
-FIELD_TYPES = {
-    **dict.fromkeys(("full_name", "biography", "category_name", "fetched_at", "error"), str),
-    **dict.fromkeys(("is_business", "is_verified"), bool),
-    "follower_count": int,
-}
-
-
-def timestamp(moment: float) -> str:
-    """Write a moment, in epoch seconds, as the state files have it: `2026-01-22T10:30:00+00:00`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(moment))
+def format_timestamp(epoch: float) -> str:
+    """Write epoch seconds as the state files have them: `2026-01-22T10:30:00+00:00`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(epoch))
 
 
 def parse_timestamp(text: object) -> float:
-    """Read what `timestamp` wrote; negative infinity where that can't be done."""
+    """Read epoch seconds from what `format_timestamp` wrote; negative infinity from all else."""
     try:
-        return calendar.timegm(datetime.fromisoformat(str(text).replace("Z", "+00:00")).utctimetuple())
+        parsed = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+        return calendar.timegm(parsed.utctimetuple())
     except (ValueError, OverflowError):
         return -math.inf
 
 
-USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
-PROFILE_URL = re.compile(  # of a profile, or of anything below it
-    r"(?:https?://)?(?:(?:www|m)\.)?instagram\.com/+(?:(?:stories|_u)/+(?!highlights/))?@?([\w.]+)(?:[/?#].*)?",
-    re.IGNORECASE,
-)
-
-
 def words(text: str) -> list[str]:
-    """The words of a text."""
+    """Split a list of words, which reads better as one text than as so many literals."""
     return text.split()
 
 
-NOT_PROFILES = words(  # what an address on instagram.com may go on with, but for a username
-    "p reel reels tv stories explore accounts direct about share s web legal developer popular challenge oauth graphql "
-    "api invites channel ar lite"
+USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
+PROFILE_URL = re.compile(  # of a profile, or of anything below it
+    r"(?:https?://)?(?:(?:www|m)\.)?instagram\.com/+"
+    r"(?:(?:stories|_u)/+(?!highlights/))?@?([\w.]+)(?:[/?#].*)?",
+    re.IGNORECASE,
 )
-NOBODY = words(  # what people write where there is none; each is a stranger's account, too
-    "none null nil nan na n.a n.a. no unknown tbd tba tbc deleted removed private missing empty blank undefined "
-    "unavailable inactive suspended disabled banned closed pending invalid error notfound not_found x xx xxx 0 false "
-    "ninguno ninguna nada sin desconocido pendiente privado privada borrado eliminado instagram.com "
-    "www.instagram.com"
+RESERVED_PATHS = words(  # what stands behind instagram.com/ in place of a username
+    "p reel reels tv stories explore accounts direct about share s web legal developer popular "
+    "challenge oauth graphql api invites channel ar lite"
 )
-MENTION = re.compile(r"(?<![\w.@/])@([\w.]+)(?![\w.@\u0300-\u036f-]|/@)")  # not in an e-mail, nor in another site's URL
+PLACEHOLDERS = words(  # what people write where there is none; each is a real account, too
+    "none null nil nan na n.a n.a. no unknown tbd tba tbc deleted removed private missing empty "
+    "blank undefined unavailable inactive suspended disabled banned closed pending invalid error "
+    "notfound not_found x xx xxx 0 false ninguno ninguna nada sin desconocido pendiente privado "
+    "privada borrado eliminado instagram.com www.instagram.com"
+)
+MENTION = re.compile(  # an @name, but not one in an e-mail address or in another site's URL
+    r"(?<![\w.@/])@([\w.]+)(?![\w.@\u0300-\u036f-]|/@)"
+)
 
 
 def parse_handle(cell: str) -> str | None:
-    """Find the username in a cell that holds `@name`, `name`, a profile's URL, or text with one `@name`.
+    """Find the username in a cell: `@name`, `name`, a profile's URL, or text with one `@name`.
 
-    Returns it in lower case, or None where the cell holds no usable one: nothing, a post's URL, two names, or a bare
-    word that stands for none.
+    Returns it in lower case, or None where the cell holds no usable one: nothing, a post's URL, two
+    names, or a bare word that stands for none.
     """
-    visible = "".join(char for char in cell if unicodedata.category(char) != "Cf")  # without marks that copying leaves
-    text = unicodedata.normalize("NFC", visible).strip()
+    text = cell.strip()
+    if not text.isascii():  # category Cf: invisible marks that copying leaves
+        visible = "".join(char for char in text if unicodedata.category(char) != "Cf")
+        text = unicodedata.normalize("NFC", visible).strip()
     mentions = {mention.rstrip(".").lower() for mention in MENTION.findall(text)}
     if url := PROFILE_URL.fullmatch(text):
         name = url[1].lower()
-        if name in NOT_PROFILES:
+        if name in RESERVED_PATHS:
             return None
     elif len(mentions) == 1:
         name = mentions.pop()
     else:
         name = text.lower()
-        if name in NOBODY or not any(map(str.isalnum, name)):
+        if name in PLACEHOLDERS or not any(map(str.isalnum, name)):
             return None
     return name if USERNAME.fullmatch(name) else None
 
 
+# ==================================================================================================
+# Text
+# ==================================================================================================
+
 CELL_CHARACTERS = 500
-FORMULA_STARTS = ("=", "+", "-", "@")  # OWASP, "CSV Injection"; white space never starts a cleaned text
+LINE_CHARACTERS = 200  # of a text from outside that stands in the log
+FORMULA_STARTS = ("=", "+", "-", "@")  # OWASP, "CSV Injection"; no cleaned text starts with a tab
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def clean(text: str) -> str:
-    """Make a stranger's text fit for one cell: one line, at most 500 characters, never a formula."""
+    """Make a stranger's text fit for one cell: one line, 500 characters at most, no formula."""
     if not text.isprintable():
-        text = CONTROL.sub(" ", text.encode("utf-8", "replace").decode())
+        encodable = text.encode("utf-8", "replace").decode()
+        text = CONTROL.sub(" ", encodable)
     line = " ".join(text.split())
-    apostrophe = "'" if line.startswith(FORMULA_STARTS) else ""
-    return (apostrophe + line)[:CELL_CHARACTERS].rstrip()
+    if line.startswith(FORMULA_STARTS):
+        line = "'" + line
+    return line[:CELL_CHARACTERS].rstrip()
 
 
-# ---- How fast we may ask ----
+def printable(text: str) -> str:
+    """Make a text from outside fit for a terminal: no control characters, not too long."""
+    shown = "".join(
+        char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:LINE_CHARACTERS]
+    )
+    return shown + "…" if len(text) > LINE_CHARACTERS else shown
 
-JITTER = (2.0, 4.0)  # seconds between taking a token and sending the request
-LOOK_AGAIN = 5.0  # seconds: how often a wait looks at the clocks
+
+def format_os_error(error: OSError) -> str:
+    """Say in one line what the operating system refused, and of which path."""
+    if error.filename:
+        return f"{printable(str(error.filename))}: {error.strerror}"
+    return printable(str(error))
 
 
-class Moment(NamedTuple):
-    """A moment on two clocks, which has come when one of them says so.
+def format_duration(seconds: float) -> str:
+    """Say a number of seconds as people do: `45 s`, `2 min 30 s`, `26 h 10 min`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours or minutes >= 10:
+        seconds = 0
+    units = {"h": hours, "min": minutes, "s": seconds}
+    return " ".join(f"{count} {unit}" for unit, count in units.items() if count) or "0 s"
 
-    While the machine sleeps the monotonic clock stands still; where somebody sets it back, the wall clock is wrong.
+
+def clock_in(seconds: float) -> str:
+    """Return the clock time in so many seconds, with the day where it is not today."""
+    now = time.time()
+    # From epoch seconds, so that a change to summer time in between is in it.
+    then = datetime.fromtimestamp(now + min(seconds, MAX_VALUE))
+    is_today = then.date() == datetime.fromtimestamp(now).date()
+    return f"{then:%H:%M:%S}" if is_today else f"{then:%a %d %b %H:%M}"
+
+
+# ==================================================================================================
+# Waiting
+# ==================================================================================================
+
+POLL_INTERVAL = 5.0  # seconds between two looks at the clocks
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Result = TypeVar("Result")
+
+
+class Deadline(NamedTuple):
+    """A moment to come, on two clocks; it has come when one of them says so.
+
+    While the machine sleeps, the monotonic clock stands still; the wall clock goes wrong where
+    somebody sets it back.
     """
 
-    wall: float
+    wall: float  # epoch seconds
     monotonic: float
 
     @classmethod
-    def after(cls, seconds: float) -> Moment:
-        """The moment in so many seconds from now."""
+    def after(cls, seconds: float) -> Deadline:
+        """Return the deadline in so many seconds from now."""
         return cls(time.time() + seconds, time.monotonic() + seconds)
 
-    def left(self) -> float:
-        """The seconds until then; negative once it has passed."""
+    def remaining(self) -> float:
+        """Return the seconds until then; negative once it has passed."""
         return min(self.wall - time.time(), self.monotonic - time.monotonic())
 
 
-def wait_until(moment: Moment) -> None:
-    """Sleep until then; on a terminal, count the seconds down in place."""
-    is_terminal = sys.stderr is not None and sys.stderr.isatty()
-    try:
-        while (left := moment.left()) > 0:
+class Stopwatch(NamedTuple):
+    """The moment when something began, on the same two clocks."""
+
+    wall: float  # epoch seconds
+    monotonic: float
+
+    @classmethod
+    def start(cls) -> Stopwatch:
+        """Start now."""
+        return cls(time.time(), time.monotonic())
+
+    def elapsed(self) -> float:
+        """Return the seconds since the start, those in which the machine slept included."""
+        return max(time.time() - self.wall, time.monotonic() - self.monotonic)
+
+
+class Waiter:
+    """The one place where the run waits, and where a signal takes effect.
+
+    A SIGINT, SIGTERM or SIGHUP ends a wait at once by raising Interrupted. One that comes at any
+    other time is noted and ends the next wait, so that none lands in the middle of a write or in a
+    library's lock. Only the first counts. Signals that the program was told to ignore (by nohup, or
+    by a script that starts it in the background) stay ignored.
+
+    Use as a context manager, in the main thread.
+    """
+
+    def __init__(self) -> None:
+        self._received: signal.Signals | None = None
+        self._is_waiting = False
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> None:
+        for each in SIGNALS:
+            if signal.getsignal(each) != signal.SIG_IGN:
+                self._previous[each] = signal.signal(each, self._receive)
+
+    def __exit__(self, *exc: object) -> None:
+        for each, handler in self._previous.items():
+            signal.signal(each, handler)
+
+    def wait_for(self, blocking: Callable[..., Result], *args: object) -> Result:
+        """Call `blocking(*args)`, which a signal ends; returns or raises what it does."""
+        self._is_waiting = True
+        try:
+            if self._received:
+                raise Interrupted(self._received)
+            return blocking(*args)
+        finally:
+            self._is_waiting = False
+
+    def wait_until(self, deadline: Deadline) -> None:
+        """Sleep until then; on a terminal, count the seconds down in place."""
+        is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        try:
+            while (seconds := deadline.remaining()) > 0:
+                if is_terminal:
+                    write_terminal(f"\r\033[K… {timedelta(seconds=math.ceil(seconds))} left")
+                self.wait_for(time.sleep, min(seconds, 1.0 if is_terminal else POLL_INTERVAL))
+        finally:
             if is_terminal:
-                show(f"\r\033[K… {timedelta(seconds=math.ceil(left))} left")
-            time.sleep(min(left, 1.0 if is_terminal else LOOK_AGAIN))
-    finally:
-        if is_terminal:
-            show("\r\033[K")
+                write_terminal("\r\033[K")
+
+    def _receive(self, signum: int, frame: object) -> None:
+        """Handle a signal: note the first one, and end the wait that it came in."""
+        if self._received is None:
+            self._received = signal.Signals(signum)
+        if self._is_waiting:
+            self._is_waiting = False
+            raise Interrupted(self._received)
+
+
+def write_terminal(text: str) -> None:
+    """Write to the terminal, if it is still there."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+# ==================================================================================================
+# Rate limit
+# ==================================================================================================
+
+JITTER = (2.0, 4.0)  # seconds between taking a token and sending the request
+LONGEST_FIRST_WAIT = 60.0  # seconds until a run's first token, however slow the rate
 
 
 @dataclass
 class RateLimiter:
-    """A token bucket with room for one token, so that its state is the moment when that token is ripe.
+    """A token bucket with room for one token, empty at the start.
 
-    It is the one place of every wait before a request: whoever is told to leave Instagram alone says it here.
+    Every wait before a request is here: whatever Instagram asks to wait, it is told to `block_for`.
     """
 
     per_minute: float
-    last_request: float  # of an earlier run, in epoch seconds
-    not_before: float  # when an earlier run would have asked again, in epoch seconds
-    on_request: Callable[[], None]  # called when a request is sent
-    on_hold: Callable[[float], None]  # called with the epoch seconds until which nothing will be sent
+    not_before: float  # epoch seconds: until when an earlier run was blocked
+    waiter: Waiter
+    on_request: Callable[[], None]  # called before each request
+    on_block: Callable[[float], None]  # called with the epoch seconds until which nothing is sent
 
     def __post_init__(self) -> None:
-        self._ripe = Moment.after(refill_seconds(self.per_minute) - max(time.time() - self.last_request, 0.0))
-        self._free = Moment.after(self.not_before - time.time())
+        self._next_token = Deadline.after(min(refill_seconds(self.per_minute), LONGEST_FIRST_WAIT))
+        self._blocked_until = Deadline.after(self.not_before - time.time())
 
     def acquire(self) -> None:
-        """Take the token when it is ripe, then let a random 2 to 4 seconds pass while the next one ripens."""
-        self.rest()
-        wait_until(self._ripe)
-        self._ripe = Moment.after(refill_seconds(self.per_minute))
-        wait_until(Moment.after(random.uniform(*JITTER)))
+        """Wait for the token, take it, then let a random 2 to 4 seconds pass.
+
+        The next token fills in meanwhile, so that the jitter costs nothing at 15 a minute or less.
+        """
+        self.wait_until_unblocked()
+        self.waiter.wait_until(self._next_token)
+        self._next_token = Deadline.after(refill_seconds(self.per_minute))
+        self.waiter.wait_until(Deadline.after(random.uniform(*JITTER)))
         self.on_request()
 
-    def hold(self, seconds: float) -> None:
-        """Let nothing at all be sent for so many seconds from now."""
-        if seconds > self.held():
-            self._free = Moment.after(seconds)
-            self.on_hold(self._free.wall)
+    def block_for(self, seconds: float) -> None:
+        """Send nothing at all for so many seconds from now; a longer wait that goes on stays."""
+        if seconds > self.blocked_for():
+            self._blocked_until = Deadline.after(seconds)
+            self.on_block(self._blocked_until.wall)
 
-    def held(self) -> float:
-        """The seconds for which nothing may be sent yet."""
-        return max(self._free.left(), 0.0)
+    def blocked_for(self) -> float:
+        """Return the seconds for which nothing may be sent yet."""
+        return max(self._blocked_until.remaining(), 0.0)
 
-    def left(self) -> float:
-        """The seconds until the next request's token is ripe and nothing holds it back."""
-        return max(self._ripe.left(), self.held())
+    def seconds_until_ready(self) -> float:
+        """Return the seconds until the next request may take its token."""
+        return max(self._next_token.remaining(), self.blocked_for())
 
-    def rest(self) -> None:
+    def wait_until_unblocked(self) -> None:
         """Wait until requests may be sent again."""
-        wait_until(self._free)
+        self.waiter.wait_until(self._blocked_until)
 
 
 def refill_seconds(per_minute: float) -> float:
-    """The seconds in which a token ripens: so many that with the jitter no 60 seconds hold more than a request more."""
-    low, high = JITTER
-    return max(60 / per_minute, (60 + high - low) / math.floor(per_minute + 1))
+    """Return the seconds until the next token.
+
+    They are a little more than a minute's share where that is needed to let no 60 seconds hold more
+    than one request above the limit, whatever the jitter.
+    """
+    shortest, longest = JITTER
+    minute_and_jitter = 60 + longest - shortest
+    return max(60 / per_minute, minute_and_jitter / math.floor(per_minute + 1))
 
 
 def seconds_per_request(per_minute: float) -> float:
-    """The mean seconds between two requests: the longer of refill and jitter, averaged over the jitter."""
-    low, high = JITTER
+    """Return the mean seconds between two requests: each gap is the longer of refill and jitter."""
+    shortest, longest = JITTER
     refill = refill_seconds(per_minute)
-    bounded = min(max(refill, low), high)
-    return max((bounded * (bounded - low) + (high**2 - bounded**2) / 2) / (high - low), refill)
+    samples = [shortest + (longest - shortest) * (step + 0.5) / 20 for step in range(20)]
+    return statistics.mean(max(refill, jitter) for jitter in samples)
 
 
-# ---- What an answer means ----
+# ==================================================================================================
+# Responses
+# ==================================================================================================
 
 
-class Unanswered(Exception):
-    """There was no data about the profile; the message says what came instead.
+class FetchError(Exception):
+    """There is no data about the profile; the message says what came instead.
 
-    By itself an answer that nobody foresaw, which is no better on a second try; mostly one of its three kinds.
+    Never raised itself, only as one of its kinds.
     """
 
 
-class Missing(Unanswered):
+class NotFound(FetchError):
     """The source says that it has no such profile."""
 
 
-class Refusal(Unanswered):
-    """An answer about us: a rate limit, a login wall, a challenge."""
+class Blocked(FetchError):
+    """We are kept out: a rate limit, a login wall, a challenge."""
 
 
-class NetworkTrouble(Unanswered):
-    """An answer about the network or the server, or none at all."""
+class NetworkError(FetchError):
+    """The network or the server failed, or gave no whole response."""
+
+
+class UnexpectedResponse(FetchError):
+    """A response that none of the tables knows."""
 
 
 class Response(NamedTuple):
@@ -310,191 +467,32 @@ class Response(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where profiles are asked for: how to ask, and what an answer means.
-
-    `understand(username, response)` returns the fields of a profile, or raises the `Unanswered` that fits, or
-    StoppedError where no further request makes sense. `headers` may hold a secret, and are never printed.
-    """
-
-    name: str
-    request: Callable[[str], tuple[str, dict[str, str]]]  # username -> URL and query
-    headers: Mapping[str, str] = field(repr=False)
-    understand: Callable[[str, Response], dict[str, Any]]
-    fields: frozenset[str]  # those of a profile that its answers can fill
-    missing: str  # the `error` of a profile that it does not have
-    can_be_witness: Callable[[Profile], bool]  # of a live profile: whether it is sure to be seen
-    closed_door: str  # what to say where nobody was ever answered
-
-    def lacks(self) -> str:
-        """The columns that its answers have nothing for, in words."""
-        titles = [title for title, name in COLUMNS.items() if name not in self.fields]
-        return f" (nothing for {', '.join(titles)})" if titles else ""
-
-    def settles(self, profile: Profile | None) -> bool:
-        """Whether what is cached of a profile leaves nothing to ask."""
-        return profile is not None and profile.error in (None, NOT_FOUND, self.missing)
+Outcome = tuple[bool, type[Exception], str]  # whether it applies, what to raise, and its message
 
 
-# The address and the app id are those of Instagram's own web client, as a browser's network tab shows them.
-API_URL = "https://www.instagram.com/api/v1/users/web_profile_info/"
-BROWSER = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0"
-WEB_HEADERS = {
-    "x-ig-app-id": "936619743392459",
-    "User-Agent": f"{BROWSER} Safari/537.36",
-    "Accept": "*/*",
-    "Accept-Language": "en-US,en;q=0.9",
-}
-CLOSED_DOOR = """Nobody was answered yet. This may be a limit on this connection, which passes, or a door that is
-  closed to everybody who isn't logged in, which no waiting opens. What tells the two apart: a profile's page in a
-  browser's private window, the curl line of the README, or another network. If the door is closed: --graph-api asks
-  Instagram's official API, the way that Instagram offers; the README says how."""
-
-REFUSED = (401, 403, 429)
-REFUSAL_WORDS = re.compile(r"checkpoint|challenge|feedback|login|please wait", re.IGNORECASE)
-WALL_URL = re.compile(r"\b(?:login|challenge|checkpoint)\b", re.IGNORECASE)
-HTML = re.compile(r"<html|<!doctype html", re.IGNORECASE)
-LOGIN_TITLE = re.compile(
-    r"<title[^>]*>[^<]*(?:\blog[\s_-]?in(?:to)?\b|\bsign[\s_-]?in\b|challenge|checkpoint)", re.IGNORECASE
-)
+def first_applying(outcomes: Iterable[Outcome], detail: str) -> Exception:
+    """Return the error of the first outcome that applies, with the detail behind its message."""
+    kind, message = next((kind, message) for applies, kind, message in outcomes if applies)
+    return kind(f"{message} {detail}")
 
 
-def web_address() -> Source:
-    """Instagram's public web API, which answers without a login, where it answers."""
-    return Source(
-        name="Instagram's web address",
-        request=lambda username: (API_URL, {"username": username}),
-        headers=WEB_HEADERS,
-        understand=understand_web,
-        fields=frozenset(FIELD_TYPES),
-        missing=NOT_FOUND,
-        can_be_witness=lambda profile: True,
-        closed_door=CLOSED_DOOR,
-    )
-
-
-def understand_web(username: str, response: Response) -> dict[str, Any]:
-    """Say what an answer of the web address means: returns the fields of Instagram's `data.user`, or raises."""
-    status, headers, body = response
-    text = body.decode("utf-8", "replace")
-    said = parse_object(body)
-    message = f": {printable(said['message']).rstrip('.')}" if isinstance(said.get("message"), str) else ""
-    data, fails = said.get("data"), said.get("status") == "fail"
-    user = data.get("user", ...) if isinstance(data, dict) else ...
-    if status == 200 and isinstance(user, dict) and not fails:
-        return understand_user(username, user)
-    is_page = "text/html" in headers.get("Content-Type", "").lower() and text.lstrip().startswith("<")
-    is_page = not said and (is_page or HTML.search(text[:1024]) is not None)
-    is_wall = bool(said.get("require_login") or said.get("errors") or REFUSAL_WORDS.search(message))
-    is_wall |= (status == 400 or (status == 404 and not said and not is_page)) and bool(REFUSAL_WORDS.search(text))
-    is_wall |= 300 <= status < 400 and WALL_URL.search(headers.get("Location", "")) is not None
-    is_wall |= is_page and LOGIN_TITLE.search(text) is not None
-    table = (
-        (status in REFUSED, Refusal, "refused"),
-        (is_wall, Refusal, "blocked"),
-        (500 <= status < 600, NetworkTrouble, "server error"),
-        (status == 404, Missing, "not found"),
-        (fails, Refusal, "blocked, status fail"),
-        (status != 200, Unanswered, "unexpected status"),
-        (is_page, Missing, "not found, a page instead of data"),
-        (parse_json(body) is None, NetworkTrouble, "no JSON"),
-        (user is None, Missing, "not found"),
-        (True, Unanswered, "JSON of an unknown shape"),
-    )
-    kind, what = first_that_applies(table)
-    raise kind(f"{what} ({status}){message}")
-
-
-def understand_user(username: str, user: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the profile's fields of Instagram's `data.user`; raises where it is empty or about somebody else."""
-    check_same(username, user)
-    followers = user.get("edge_followed_by")
-    return {
-        **{name: user.get(name) for name in ("full_name", "biography", "category_name", "is_verified")},
-        "follower_count": followers.get("count") if isinstance(followers, dict) else user.get("follower_count"),
-        "is_business": user.get("is_business_account", user.get("is_business")),
-    }
-
-
-# Numbers of Meta's pages "Business Discovery", "Rate limiting" and "Error codes".
-GRAPH_URL = "https://graph.facebook.com/v25.0/"
-GRAPH_TOKEN = "INSTAGRAM_ACCESS_TOKEN"
-NO_SUCH_ACCOUNT, LIMITED, TRANSIENT = 110, {4, 17, 32, 613, 80002}, {1, 2}
-TOKEN_INVALID, PERMISSION_MISSING = {102, 190}, {10, *range(200, 300)}
-ACCOUNT_UNSEEN = (100, 33)  # code and subcode, about the account that asks
-
-
-def graph_api(account: str, token: str) -> Source:
-    """Meta's Business Discovery, asked as the professional account with that id; it sees professional accounts only."""
-    query = "business_discovery.username(%s){username,name,biography,followers_count}"
-    return Source(
-        name="Instagram's official API",
-        request=lambda username: (GRAPH_URL + account, {"fields": query % username}),
-        headers={"Authorization": f"Bearer {token}"},
-        understand=lambda username, response: understand_graph(username, response, token),
-        fields=frozenset({"full_name", "biography", "follower_count", "is_business"}),
-        missing=NOT_PROFESSIONAL,
-        can_be_witness=lambda profile: profile.is_business is True,
-        closed_door="",
-    )
-
-
-def understand_graph(username: str, response: Response, token: str) -> dict[str, Any]:
-    """Say what an answer of the Graph API means: returns or raises; `token` is kept out of what is said."""
-    status, _, body = response
-    said = parse_object(body)
-    found, error = said.get("business_discovery"), said.get("error")
-    if status == 200 and isinstance(found, dict):
-        check_same(username, found)
-        texts = {"full_name": found.get("name"), "biography": found.get("biography")}
-        return {**texts, "follower_count": found.get("followers_count"), "is_business": True}
-    error = error if isinstance(error, dict) else {}
-    code, subcode = (error.get(name) if type(error.get(name)) is int else None for name in ("code", "error_subcode"))
-    is_trouble = 500 <= status < 600 or code in TRANSIENT or error.get("is_transient") is True
-    permissions = "instagram_basic, instagram_manage_insights and pages_read_engagement"
-    table = (
-        (code in TOKEN_INVALID, StoppedError, f"the access token is refused: put a new one into {GRAPH_TOKEN}"),
-        (code in PERMISSION_MISSING, StoppedError, f"a permission is missing: the access token needs {permissions}"),
-        ((code, subcode) == ACCOUNT_UNSEEN, StoppedError, "the access token does not see the account of --graph-api"),
-        (code == NO_SUCH_ACCOUNT, Missing, "no professional account"),
-        (status == 429 or code in LIMITED, Refusal, "rate limited"),
-        (is_trouble, NetworkTrouble, "trouble at the API"),
-        (status == 200 and parse_json(body) is None, NetworkTrouble, "no JSON"),
-        (True, Unanswered, "unexpected answer"),
-    )
-    kind, what = first_that_applies(table)
-    number = f"status {status}" if code is None else f"error {code}"
-    message = (
-        ""
-        if code in TOKEN_INVALID or code == NO_SUCH_ACCOUNT
-        else str(error.get("message", "")).replace(token, "[token]")
-    )
-    raise kind(f"{what} ({number}){': ' * bool(message)}{printable(message)}")
-
-
-def first_that_applies(table: Iterable[tuple[bool, type[Exception], str]]) -> tuple[type[Exception], str]:
-    """The first row of a table of what an answer may mean; returns what to raise, and its words."""
-    return next((kind, what) for applies, kind, what in table if applies)
-
-
-def check_same(username: str, user: Mapping[str, Any]) -> None:
-    """Raise Unanswered where data is empty, or about another profile than the one that was asked for."""
+def check_username(username: str, user: Mapping[str, Any]) -> None:
+    """Raise UnexpectedResponse where data is empty, or about another profile than `username`."""
     name = user.get("username")
     if not user:
-        raise Unanswered("an empty profile")
+        raise UnexpectedResponse("an empty profile")
     if isinstance(name, str) and name.lower() != username:
-        raise Unanswered("data about somebody else")
+        raise UnexpectedResponse("data about another profile")
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Parse a JSON object; an empty one where it isn't any."""
-    answer = parse_json(body)
-    return answer if isinstance(answer, dict) else {}
+    """Parse a JSON object; an empty one where the body isn't any."""
+    payload = parse_json(body)
+    return payload if isinstance(payload, dict) else {}
 
 
 def parse_json(body: bytes | str) -> Any:
-    """Parse JSON; None where it isn't any."""
+    """Parse JSON; None where the body isn't any."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -504,22 +502,24 @@ def parse_json(body: bytes | str) -> Any:
 REGAIN_ACCESS = re.compile(r'"estimated_time_to_regain_access"\s*:\s*"?(\d+)')
 
 
-def wait_asked_for(headers: Mapping[str, str]) -> float:
-    """The seconds for which a response asks us to wait; 0 where it says nothing, 4 hours at most.
+def requested_wait(headers: Mapping[str, str]) -> float:
+    """Return the seconds for which a response asks us to wait: 4 hours at most, 0 for no wish.
 
-    Read from Retry-After (RFC 9110: seconds, or a date, taken relative to the response's own Date) and from the minutes
-    in the Graph API's X-Business-Use-Case-Usage.
+    Read from Retry-After (RFC 9110: seconds, or a date, which is relative to the response's own
+    Date) and from the minutes in X-Business-Use-Case-Usage (Meta, "Rate limiting").
     """
-    minutes = map(float, REGAIN_ACCESS.findall(headers.get("X-Business-Use-Case-Usage", "")))
-    value, seconds = headers.get("Retry-After", "").strip(), 0.0
-    if digits := re.match(r"\d+", value):
+    usage = headers.get("X-Business-Use-Case-Usage", "")
+    minutes = max(map(float, REGAIN_ACCESS.findall(usage)), default=0.0)
+    retry_after = headers.get("Retry-After", "").strip()
+    seconds = 0.0
+    if digits := re.match(r"\d+", retry_after):
         seconds = float(digits[0])
-    elif moment := http_date(value):
-        seconds = moment - (http_date(headers.get("Date", "")) or time.time())
-    return min(max(seconds, 60 * max(minutes, default=0.0), 0.0), LONGEST_WAIT)
+    elif date := parse_http_date(retry_after):
+        seconds = date - (parse_http_date(headers.get("Date", "")) or time.time())
+    return min(max(seconds, 60 * minutes, 0.0), LONGEST_WAIT)
 
 
-def http_date(value: str) -> float:
+def parse_http_date(value: str) -> float:
     """Read an HTTP date as epoch seconds; 0 where it isn't one."""
     try:
         return calendar.timegm(email.utils.parsedate_to_datetime(value).utctimetuple())
@@ -527,23 +527,236 @@ def http_date(value: str) -> float:
         return 0.0
 
 
-# ---- Asking ----
+@dataclass(frozen=True)
+class Source:
+    """Where profiles are fetched: how to send a request, and what a response means.
 
-SOCKET_TIMEOUT, ANSWER_TIMEOUT = 30.0, 60.0  # seconds of silence; seconds for one answer in all
-ANSWER_BYTES = 10 * 1024 * 1024
-KEEP_ALIVE = 30.0  # seconds: a connection that was idle for longer is not used again, a router may have forgotten it
+    `parse(username, response)` returns profile fields, or raises the FetchError that fits, or
+    StoppedError where no further request makes sense. `headers` may hold a secret.
+    """
 
-RETRIES = 3
-REFUSAL_WAIT = 60.0  # seconds for which nothing is sent after a refusal
-BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds before a retry, where the limiter waits no longer
-NETWORK_PAUSES = (60.0, 900.0)  # seconds: the first and the longest, where nobody is bothered by our asking
-GIVE_UP_AFTER = 24 * 3600.0  # seconds, of those in which the machine is awake, without an answer
-LAST_WITNESS = "instagram"  # while no live profile is cached, and where one has gone since
-DOUBTFUL = 5  # profiles of the list in a row left open while only LAST_WITNESS was ever answered
+    name: str
+    request: Callable[[str], tuple[str, dict[str, str]]]  # username -> URL and query
+    headers: Mapping[str, str] = field(repr=False)
+    parse: Callable[[str, Response], dict[str, Any]]
+    fields: frozenset[str]  # the profile fields that its responses can hold
+    not_found_error: str  # the `error` of a profile that it does not have
+    can_be_witness: Callable[[Profile], bool]  # whether it is sure to show a live profile
+    locked_out_hint: str  # what to tell a user whose first requests are blocked; "" for nothing
+
+    def unfilled_columns(self) -> str:
+        """Name the columns that it has nothing for, in brackets, to be added to its name."""
+        columns = [column for column, name in COLUMNS.items() if name not in self.fields]
+        return f" (nothing for {', '.join(columns)})" if columns else ""
+
+    def settles(self, profile: Profile | None) -> bool:
+        """Return whether what is cached of a profile leaves nothing to fetch."""
+        return profile is not None and profile.error in (None, NOT_FOUND, self.not_found_error)
+
+
+# ==================================================================================================
+# Web address
+# ==================================================================================================
+
+# The address and the app id are those of Instagram's own web client, as a browser's network tab
+# shows them.
+API_URL = "https://www.instagram.com/api/v1/users/web_profile_info/"
+APP_ID = "936619743392459"
+USER_AGENT = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/131.0 Safari/537.36"
+)
+LOCKED_OUT_HINT = """\
+No profile could be fetched yet. Either this connection is over a rate limit, which passes; or
+  Instagram shows profiles only to visitors who are logged in, and waiting won't help. To tell
+  which, open a profile in a private window of your browser, run the curl line of the README, or
+  try another network. If you are locked out, use --graph-api, Instagram's official API: the
+  README says how to set it up."""
+
+BLOCKED_STATUSES = (401, 403, 429)
+BLOCK_MESSAGE = re.compile(r"checkpoint|challenge|feedback|login|please wait", re.IGNORECASE)
+LOGIN_REDIRECT = re.compile(r"\b(?:login|challenge|checkpoint)\b", re.IGNORECASE)
+HTML = re.compile(r"<html|<!doctype html", re.IGNORECASE)
+LOGIN_TITLE = re.compile(
+    r"<title[^>]*>[^<]*(?:\blog[\s_-]?in(?:to)?\b|\bsign[\s_-]?in\b|challenge|checkpoint)",
+    re.IGNORECASE,
+)
+
+
+def web_address() -> Source:
+    """Return Instagram's public web API, which needs no login where it is open."""
+    return Source(
+        name="Instagram's web address",
+        request=lambda username: (API_URL, {"username": username}),
+        headers={
+            "x-ig-app-id": APP_ID,
+            "User-Agent": USER_AGENT,
+            "Accept": "*/*",
+            "Accept-Language": "en-US,en;q=0.9",
+        },
+        parse=parse_web_response,
+        fields=frozenset(FIELD_TYPES),
+        not_found_error=NOT_FOUND,
+        can_be_witness=lambda profile: True,
+        locked_out_hint=LOCKED_OUT_HINT,
+    )
+
+
+def parse_web_response(username: str, response: Response) -> dict[str, Any]:
+    """Return the profile fields that a response of the web address holds, or raise a FetchError."""
+    status, headers, body = response
+    payload = parse_object(body)
+    data = payload.get("data")
+    user = data.get("user", ...) if isinstance(data, dict) else ...
+    is_failure = payload.get("status") == "fail"
+    if status == 200 and isinstance(user, dict) and not is_failure:
+        return parse_web_user(username, user)
+    page = html_page(response)
+    message = server_message(response)
+    redirect = headers.get("Location", "") if 300 <= status < 400 else ""
+    refuses = bool(payload.get("require_login") or payload.get("errors"))
+    outcomes: list[Outcome] = [
+        (status in BLOCKED_STATUSES, Blocked, "blocked"),
+        (refuses or bool(BLOCK_MESSAGE.search(message)), Blocked, "blocked"),
+        (bool(LOGIN_REDIRECT.search(redirect)), Blocked, "blocked, redirected to a login"),
+        (bool(LOGIN_TITLE.search(page)), Blocked, "blocked, a login page"),
+        (500 <= status < 600, NetworkError, "server error"),
+        (status == 404, NotFound, "not found"),
+        (is_failure, Blocked, "blocked, status fail"),
+        (status != 200, UnexpectedResponse, "unexpected status"),
+        (bool(page), NotFound, "not found, a page instead of data"),
+        (parse_json(body) is None, NetworkError, "no JSON"),
+        (user is None, NotFound, "not found"),
+        (True, UnexpectedResponse, "JSON of an unknown shape"),
+    ]
+    detail = f"({status}): {printable(message).rstrip('.')}" if message else f"({status})"
+    raise first_applying(outcomes, detail)
+
+
+def parse_web_user(username: str, user: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the profile fields of Instagram's `data.user`; raises as `check_username` does."""
+    check_username(username, user)
+    followers = user.get("edge_followed_by")
+    if isinstance(followers, dict):
+        follower_count = followers.get("count")
+    else:
+        follower_count = user.get("follower_count")
+    return {
+        "full_name": user.get("full_name"),
+        "biography": user.get("biography"),
+        "category_name": user.get("category_name"),
+        "follower_count": follower_count,
+        "is_business": user.get("is_business_account", user.get("is_business")),
+        "is_verified": user.get("is_verified"),
+    }
+
+
+def html_page(response: Response) -> str:
+    """Return the text of an HTML page, empty where the body is anything else."""
+    text = response.body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    is_html = "text/html" in response.headers.get("Content-Type", "").lower()
+    is_page = text.startswith("<") and (is_html or HTML.search(text[:1024]))
+    return text if is_page else ""
+
+
+def server_message(response: Response) -> str:
+    """Return what the server says in words: the `message` of its JSON, or a body of plain text."""
+    message = parse_object(response.body).get("message")
+    if isinstance(message, str):
+        return message
+    text = response.body[:200].decode("utf-8", "replace").strip()
+    is_plain_text = "\0" not in text and not text.startswith(("{", "[", "<", '"'))
+    return text if is_plain_text else ""
+
+
+# ==================================================================================================
+# Graph API
+# ==================================================================================================
+
+# Numbers of Meta's pages "Business Discovery", "Rate limiting" and "Error codes".
+GRAPH_URL = "https://graph.facebook.com/v25.0/"
+TOKEN_VARIABLE = "INSTAGRAM_ACCESS_TOKEN"
+NO_SUCH_ACCOUNT = 110
+RATE_LIMIT_CODES = {4, 17, 32, 613, 80002}
+TRANSIENT_CODES = {1, 2}
+TOKEN_CODES = {102, 190}
+PERMISSION_CODES = {10, *range(200, 300)}
+ACCOUNT_NOT_VISIBLE = (100, 33)  # code and subcode, about the account that asks
+PERMISSIONS = "instagram_basic, instagram_manage_insights and pages_read_engagement"
+
+
+def graph_api(account_id: str, token: str) -> Source:
+    """Return Meta's Business Discovery, as the professional account with that id.
+
+    It shows professional accounts only.
+    """
+    query = "business_discovery.username(%s){username,name,biography,followers_count}"
+    return Source(
+        name="Instagram's official API",
+        request=lambda username: (GRAPH_URL + account_id, {"fields": query % username}),
+        headers={"Authorization": f"Bearer {token}"},
+        parse=parse_graph_response,
+        fields=frozenset({"full_name", "biography", "follower_count", "is_business"}),
+        not_found_error=NOT_PROFESSIONAL,
+        can_be_witness=lambda profile: profile.is_business is True,
+        locked_out_hint="",
+    )
+
+
+def parse_graph_response(username: str, response: Response) -> dict[str, Any]:
+    """Return the profile fields that a response of the Graph API holds, or raise a FetchError.
+
+    Raises StoppedError where the token or its account can't be used.
+    """
+    status, _, body = response
+    payload = parse_object(body)
+    discovery = payload.get("business_discovery")
+    if status == 200 and isinstance(discovery, dict):
+        check_username(username, discovery)
+        return {
+            "full_name": discovery.get("name"),
+            "biography": discovery.get("biography"),
+            "follower_count": discovery.get("followers_count"),
+            "is_business": True,
+        }
+    error = payload.get("error")
+    error = error if isinstance(error, dict) else {}
+    code = error.get("code") if type(error.get("code")) is int else None
+    is_transient = code in TRANSIENT_CODES or error.get("is_transient") is True
+    is_not_visible = (code, error.get("error_subcode")) == ACCOUNT_NOT_VISIBLE
+    bad_token = f"the access token is refused: put a new one into {TOKEN_VARIABLE}"
+    bad_permission = f"a permission is missing: the access token needs {PERMISSIONS}"
+    bad_account = "the access token does not see the account of --graph-api"
+    outcomes: list[Outcome] = [
+        (code in TOKEN_CODES, StoppedError, bad_token),
+        (code in PERMISSION_CODES, StoppedError, bad_permission),
+        (is_not_visible, StoppedError, bad_account),
+        (code == NO_SUCH_ACCOUNT, NotFound, ERRORS[NOT_PROFESSIONAL]),
+        (status == 429 or code in RATE_LIMIT_CODES, Blocked, "blocked, a rate limit"),
+        (500 <= status < 600 or is_transient, NetworkError, "server error"),
+        (status == 200 and parse_json(body) is None, NetworkError, "no JSON"),
+        (True, UnexpectedResponse, "unexpected response"),
+    ]
+    detail = f"(status {status})" if code is None else f"(error {code})"
+    message = error.get("message")
+    if isinstance(message, str) and code not in TOKEN_CODES and code != NO_SUCH_ACCOUNT:
+        detail += f": {printable(message)}"
+    raise first_applying(outcomes, detail)
+
+
+# ==================================================================================================
+# HTTP
+# ==================================================================================================
+
+SOCKET_TIMEOUT = 30.0  # seconds of silence
+RESPONSE_TIMEOUT = 60.0  # seconds for one response in all
+RESPONSE_BYTES = 10 * 1024 * 1024
+PIECE_BYTES = 4096
+KEEP_ALIVE = 30.0  # seconds; a router may have forgotten a connection that was idle for longer
 
 
 class AnonymousSession(requests.Session):
-    """A session without cookies or ~/.netrc, to which a redirect is an answer like any other."""
+    """A session without cookies or ~/.netrc, to which a redirect is a response like any other."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__()
@@ -552,351 +765,459 @@ class AnonymousSession(requests.Session):
         self.auth = lambda request: request
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: even if not told to follow, `requests` would read the whole body of a redirect, however long."""
+        """Return None: `requests` would read the whole body of a redirect, however long."""
 
 
 class Transport:
     """Sends one request at a time. `reached` says whether any response has come back yet."""
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._session = AnonymousSession(headers)
-        self._idle = Moment.after(0.0)
+    def __init__(self, headers: Mapping[str, str], waiter: Waiter) -> None:
         self.reached = False
+        self._waiter = waiter
+        self._session = AnonymousSession(headers)
+        self._keep_alive = Deadline.after(0.0)
 
     def get(self, url: str, query: dict[str, str]) -> Response:
-        """Send one GET request; raises NetworkTrouble where no whole answer comes.
+        """Send one GET request and return its response.
 
-        The request has a thread of its own, so that an answer that drips, even in its head, can be left behind after
-        60 s, and a signal is served at once.
+        Raises NetworkError where no whole response comes within 60 s, and StoppedError where the
+        system has no thread left for the request.
         """
-        if self._idle.left() <= 0:
+        if self._keep_alive.remaining() <= 0:
             self._session.close()
-        answers: queue.SimpleQueue[Response | NetworkTrouble] = queue.SimpleQueue()
-        heads: list[Response] = []
-        threading.Thread(target=lambda: answers.put(self._get(url, query, heads)), daemon=True).start()
+        # In a thread of its own, a response that drips, even in its head, can be left behind.
+        parts: queue.SimpleQueue[Response | NetworkError] = queue.SimpleQueue()
+        thread = threading.Thread(target=self._receive, args=(url, query, parts), daemon=True)
         try:
-            answer = answers.get(timeout=ANSWER_TIMEOUT)
-        except queue.Empty:
-            answer = NetworkTrouble(f"no whole answer within {ANSWER_TIMEOUT:.0f} s")
-        self._idle = Moment.after(KEEP_ALIVE)
-        if isinstance(answer, Response):
-            return answer
-        if heads and heads[0].status in REFUSED:
-            return heads[0]  # it says it all without a body
-        raise answer
+            thread.start()
+        except RuntimeError as error:
+            raise StoppedError(f"no request can be sent ({error}): close other programs") from error
+        deadline = Deadline.after(RESPONSE_TIMEOUT)
+        try:
+            head = self._next_part(parts, deadline)
+            self.reached = True
+            try:
+                return self._next_part(parts, deadline)
+            except NetworkError:
+                if head.status in BLOCKED_STATUSES:
+                    return head  # it needs no body to say so
+                raise
+        finally:
+            self._keep_alive = Deadline.after(KEEP_ALIVE)
 
-    def _get(self, url: str, query: dict[str, str], heads: list[Response]) -> Response | NetworkTrouble:
-        """Send the request, and read its answer as long as anybody could wait for it; adds its head to `heads`."""
-        parameters: dict[str, Any] = {"params": query, "timeout": SOCKET_TIMEOUT, "stream": True}
-        deadline = time.monotonic() + ANSWER_TIMEOUT
+    def _next_part(self, parts: queue.SimpleQueue[Any], deadline: Deadline) -> Response:
+        """Wait for what `_receive` puts next; raises NetworkError for one, and when time is up."""
         try:
-            with self._session.get(url, allow_redirects=False, **parameters) as response:
-                heads.append(Response(response.status_code, response.headers, b""))
-                self.reached = True
+            part = self._waiter.wait_for(parts.get, True, max(deadline.remaining(), 0.0))
+        except queue.Empty:
+            seconds = f"{RESPONSE_TIMEOUT:.0f} s"
+            raise NetworkError(f"no whole response within {seconds}") from None
+        if isinstance(part, NetworkError):
+            raise part
+        response: Response = part
+        return response
+
+    def _receive(self, url: str, query: dict[str, str], parts: queue.SimpleQueue[Any]) -> None:
+        """Put a response's head, then the whole response; instead of either, a NetworkError."""
+        deadline = Deadline.after(RESPONSE_TIMEOUT)
+        try:
+            with self._session.get(
+                url, params=query, timeout=SOCKET_TIMEOUT, stream=True, allow_redirects=False
+            ) as response:
+                head = Response(response.status_code, response.headers, b"")
+                parts.put(head)
                 body = bytearray()
-                for piece in response.iter_content(4096):
+                for piece in response.iter_content(PIECE_BYTES):
                     body += piece
-                    if len(body) > ANSWER_BYTES or time.monotonic() > deadline:
-                        raise ValueError("an answer that never ends")
-                return heads[0]._replace(body=bytes(body))
-        except Exception as error:  # noqa: BLE001 - whatever a broken answer makes the HTTP stack raise, go on
-            wrapped = error.args[0] if error.args else None  # requests wraps urllib3, which has the reason
-            reason = str(getattr(wrapped, "reason", error)).rsplit("): ", 1)[-1]
-            return NetworkTrouble(printable(f"{type(error).__name__}: {reason}"))
+                    if len(body) > RESPONSE_BYTES or deadline.remaining() < 0:
+                        raise NetworkError("a response that never ends")
+                parts.put(head._replace(body=bytes(body)))
+        except NetworkError as error:
+            parts.put(error)
+        except Exception as error:  # noqa: BLE001 - whatever a broken response raises
+            parts.put(NetworkError(f"{type(error).__name__}: {printable(root_cause(error))}"))
+
+
+def root_cause(error: Exception) -> str:
+    """Return the reason that `requests` and urllib3 have wrapped: `Connection refused`."""
+    wrapped = error.args[0] if error.args else None
+    reason = str(getattr(wrapped, "reason", error))
+    return reason.rsplit("): ", 1)[-1]
+
+
+def check_proxy(url: str) -> None:
+    """Raise UnusableError where the proxy that the environment sets for `url` can't be parsed."""
+    proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
+    proxy = requests.utils.select_proxy(url, proxies)
+    if proxy is None:
+        return
+    try:
+        with_scheme: Any = requests.utils.prepend_scheme_if_needed  # it has no types
+        address = with_scheme(proxy, "http")
+        parts = urllib.parse.urlsplit(address)
+        is_cut = "@" in parts.path + parts.query + parts.fragment  # in front of the host
+        is_usable = bool(parts.hostname) and parts.port != 0 and not is_cut
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise UnusableError(
+            "the address of your proxy (HTTPS_PROXY or ALL_PROXY) can't be parsed: write it as "
+            "http://user:password@host:port, and percent-encode the password (# is %23, / is %2F, "
+            "? is %3F, @ is %40, % is %25)"
+        )
+
+
+# ==================================================================================================
+# Fetching
+# ==================================================================================================
+
+RETRIES = 3
+BLOCKED_WAIT = 60.0  # seconds for which nothing is sent after a blocked response
+BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds; the limiter may wait longer
+FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; they bother nobody
+GIVE_UP_AFTER = 24 * 3600.0  # seconds of an outage in which the machine was awake
+RECENTLY = 24 * 3600.0  # seconds within which a fetched profile shows that we are not locked out
+LAST_WITNESS = "instagram"  # while no live profile is cached, and where one has gone since
+OPEN_STREAK_LIMIT = 5  # profiles left open in a row while only LAST_WITNESS was ever fetched
 
 
 @dataclass
-class Asking:
-    """Asks for one profile after the other, and tells an answer about the profile from an answer about us.
+class Fetcher:
+    """Fetches one profile after the other, and tells whether a failure is its own or ours.
 
-    A profile is tried again after a refusal or trouble. Where it brings no data, its witness is asked: a profile known
-    to exist, drawn from the live ones of `profiles`. If the witness is answered, it is about the profile, and a profile
-    that is said to be missing twice is missing. If not, it is about us: there is a `wall`, the profile stays open, and
-    `wait_out` pauses until a witness is answered.
+    A profile is tried again after a blocked response or a network error. Where it brings no data,
+    a witness is fetched: a profile known to exist, picked from the live ones of `profiles`. If that
+    brings data, only the profile is affected; one that is not found twice does not exist. If not,
+    there is an `outage`: the profile stays open, and `wait_out_outage` pauses until a witness can
+    be fetched.
 
-    While there is no live profile, LAST_WITNESS is asked; as it may be the only one who is answered, its word ends a
-    pause but not the growing of the pauses, and five profiles left open in a row are a wall, whatever it says.
+    While there is no live profile, the witness is LAST_WITNESS. It may be the only profile that is
+    still shown; so its data ends a pause but does not make the next one short again, and five
+    profiles left open in a row are an outage, whatever it brings.
     """
 
     source: Source
     limiter: RateLimiter
+    waiter: Waiter
     profiles: Mapping[str, Profile]  # the cached ones
     first_pause: float  # seconds
-    was_answered: bool  # whether anybody was, in this run or in the 24 hours before it
+    had_data: bool  # whether any profile was fetched, in this run or recently
 
     def __post_init__(self) -> None:
-        self.wall: Unanswered | None = None  # what the last witness met, while nobody is answered
-        self.closed: set[str] = set()  # left open while a witness was answered: there is no use in asking again
-        self._left_open: list[str] = []  # in a row
-        self._was_refused = False
-        self._transport = Transport(self.source.headers)
+        self.outage: FetchError | None = None  # what the last witness met, while nothing is fetched
+        self.given_up: set[str] = set()  # open, but of no use to fetch again in this run
+        self._pause = 0.0  # seconds: the last one of this outage
+        self._give_up_at = math.inf  # of time.monotonic()
+        self._open_streak: list[str] = []  # the profiles left open since the last that was fetched
+        self._was_blocked = False
+        self._transport = Transport(self.source.headers, self.waiter)
         self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((Refusal, NetworkTrouble)),
+            retry=tenacity.retry_if_exception_type((Blocked, NetworkError)),
             stop=tenacity.stop_after_attempt(1 + RETRIES),
             wait=BACKOFF,
-            sleep=lambda seconds: wait_until(Moment.after(seconds)),
-            before_sleep=self._tell_retry,
+            sleep=lambda seconds: self.waiter.wait_until(Deadline.after(seconds)),
+            before_sleep=self._log_retry,
             reraise=True,
         )
-        self._start_afresh()
 
-    def _start_afresh(self) -> None:
-        """All is well: the next pause will be the first one."""
-        self._pause, self._give_up_at = 0.0, math.inf
+    def fetch(self, username: str) -> Profile:
+        """Fetch a profile of the list.
 
-    def ask(self, username: str) -> Profile:
-        """Ask for a profile of the list.
-
-        Raises the Unanswered that leaves it open, after which `wall` and `closed` say what that means, and StoppedError
-        where there is nothing to wait for.
+        Raises the FetchError that leaves it open (`outage` and `given_up` then say what follows
+        from that), and StoppedError where going on makes no sense.
         """
         try:
-            profile = self._ask_until_sure(username)
-        except Unanswered as trouble:
-            self._left_open.append(username)
-            if not self.wall:
-                self.closed.add(username)
-            if len(self._left_open) >= DOUBTFUL and not self._witnesses():
-                self.closed -= set(self._left_open)
-                self.wall = self.wall or trouble
+            profile = self._fetch_until_sure(username)
+        except FetchError as error:
+            self._note_open(username, error)
             raise
-        self._left_open.clear()
-        self._start_afresh()
+        self._open_streak.clear()
+        self._reset_pauses()
         return profile
 
-    def wait_out(self) -> None:
-        """Pause until a witness is answered; raises StoppedError after 24 hours."""
+    def wait_out_outage(self) -> None:
+        """Pause until a witness can be fetched; raises StoppedError after 24 hours."""
         self._give_up_at = min(self._give_up_at, time.monotonic() + GIVE_UP_AFTER)
-        while self.wall:
-            if (left := self._give_up_at - time.monotonic()) < 1:
-                self._give_up(self.wall)
-            self._pause = self.pause_ahead()
-            self.limiter.hold(min(self._pause, left))
-            seconds = self.limiter.held()
-            log.info("Nobody is answered (%s): pausing %s, until %s", self.wall, duration(seconds), clock_in(seconds))
-            self._call_witness()
+        while self.outage:
+            remaining = self._give_up_at - time.monotonic()
+            if remaining < 1:
+                self._give_up(self.outage)
+            self._pause = self.next_pause()
+            self.limiter.block_for(min(self._pause, remaining))
+            seconds = self.limiter.blocked_for()
+            log.info(
+                "No profile can be fetched (%s): pausing %s, until %s",
+                self.outage,
+                format_duration(seconds),
+                clock_in(seconds),
+            )
+            self.limiter.wait_until_unblocked()
+            self._check_witness("resuming")
 
-    def pause_ahead(self) -> float:
-        """The seconds of the pause that comes next, where there is a wall."""
-        if not self.wall:
+    def next_pause(self) -> float:
+        """Return the seconds of the pause that comes next; 0 where there is no outage."""
+        if self.outage is None:
             return 0.0
-        is_network = isinstance(self.wall, NetworkTrouble)
-        first, longest = NETWORK_PAUSES if is_network else (max(self.first_pause, REFUSAL_WAIT), LONGEST_WAIT)
+        if isinstance(self.outage, NetworkError):
+            first, longest = FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE
+        else:
+            first, longest = max(self.first_pause, BLOCKED_WAIT), LONGEST_WAIT
         return max(min(2 * self._pause, longest), first)
 
-    def _give_up(self, wall: Unanswered) -> NoReturn:
-        if isinstance(wall, NetworkTrouble):
-            raise StoppedError(f"24 hours without an answer ({wall}): the network, a proxy or the server is in trouble")
-        if not self.was_answered:
-            self._tell_closed_door()
-        raise StoppedError(f"24 hours without an answer about a profile ({wall}): wait a day before the next run")
+    def _reset_pauses(self) -> None:
+        """Let the next outage begin with its first pause."""
+        self._pause = 0.0
+        self._give_up_at = math.inf
 
-    def _ask_until_sure(self, username: str) -> Profile:
-        """Ask, with its retries and its witness; for a profile that is missing, twice."""
-        was_missing = False
+    def _note_open(self, username: str, error: FetchError) -> None:
+        """Note a profile that stays open, and whether it is of use to fetch it again."""
+        self._open_streak.append(username)
+        if len(self._open_streak) >= OPEN_STREAK_LIMIT and not self._witnesses():
+            self.given_up.difference_update(self._open_streak)
+            if self.outage is None:
+                self.outage = error
+        elif self.outage is None:
+            self.given_up.add(username)
+
+    def _give_up(self, outage: FetchError) -> NoReturn:
+        if isinstance(outage, NetworkError):
+            raise StoppedError(
+                f"nothing could be fetched for 24 hours ({outage}): "
+                "check the connection and the proxy settings, or wait until the server is back"
+            )
+        if not self.had_data:
+            self._log_locked_out_hint()
+        raise StoppedError(
+            f"still blocked after 24 hours ({outage}): wait a day before the next run"
+        )
+
+    def _fetch_until_sure(self, username: str) -> Profile:
+        """Fetch a profile, with its retries and its witness; where it is not found, twice."""
+        was_not_found = False
         while True:
             try:
-                return Profile.answered(username, self._retrying(self._send, username))
-            except Unanswered as trouble:
-                if isinstance(trouble, Missing) and was_missing:
-                    return Profile.answered(username, {"error": self.source.missing})
+                return fetched_now(username, self._retrying(self._send, username))
+            except FetchError as error:
+                is_not_found = isinstance(error, NotFound)
+                if is_not_found and was_not_found:
+                    return fetched_now(username, {"error": self.source.not_found_error})
                 if not self._transport.reached:
-                    why = f"{self.source.name} can't be reached ({trouble})"
-                    raise StoppedError(f"{why}: check the connection and the proxy settings") from None
-                log.info("@%s: %s; asking for one that exists, to tell whether that is about us", username, trouble)
-                self._call_witness()
-                was_missing = isinstance(trouble, Missing)
-                if self.wall or not was_missing:
+                    raise StoppedError(
+                        f"{self.source.name} can't be reached ({error}): "
+                        "check the connection and the proxy settings"
+                    ) from None
+                log.info(
+                    "@%s: %s; checking a known profile to see whether we are blocked",
+                    username,
+                    error,
+                )
+                self._check_witness(f"only @{username} is affected")
+                if self.outage or not is_not_found:
                     raise
+                was_not_found = True
 
-    def _call_witness(self) -> None:
-        """Ask once for a profile that is known to exist; `wall` is what stands in the way, or None."""
+    def _check_witness(self, conclusion: str) -> None:
+        """Fetch a witness once, and set `outage` by it; `conclusion` is what its data means."""
         live = self._witnesses()
-        for witness in (*([random.choice(live)] if live else []), LAST_WITNESS):
+        picked = [random.choice(live)] if live else []
+        for witness in (*picked, LAST_WITNESS):
             try:
                 self._send(witness)
-            except Missing as trouble:  # it has gone since, or everybody is told so: the next one tells
-                self.wall = trouble
-                log.info("@%s, which exists: %s", witness, trouble)
-            except Unanswered as trouble:
-                self.wall = trouble
+            except NotFound as error:  # gone since, or everybody is told so: the next one tells
+                self.outage = error
+                log.info("known profile @%s: %s", witness, error)
+            except FetchError as error:
+                self.outage = error
                 break
             else:
-                log.info("@%s, which exists, is answered", witness)
-                self.wall = None
+                self.outage = None
                 if live:
-                    self._start_afresh()
+                    self._reset_pauses()
+                log.info("known profile @%s is fine: %s", witness, conclusion)
                 return
-        log.info("@%s, which exists: %s; so it is about us", witness, self.wall)
+        is_network = isinstance(self.outage, NetworkError)
+        cause = "the network or the server is down" if is_network else "we are blocked"
+        log.info("known profile @%s failed too (%s): %s", witness, self.outage, cause)
 
     def _witnesses(self) -> list[str]:
-        """The profiles that are known to exist, by what is cached."""
+        """Return the profiles that are known to exist, by what is cached."""
         can_be = self.source.can_be_witness
-        return [name for name, profile in self.profiles.items() if profile.error is None and can_be(profile)]
+        return [name for name, known in self.profiles.items() if not known.error and can_be(known)]
 
     def _send(self, username: str) -> dict[str, Any]:
-        """Send one request, when it may be sent; returns and raises as the source's `understand` does."""
+        """Send one request, once it may be sent; returns and raises as the source's `parse`."""
         self.limiter.acquire()
-        wait = 0.0
+        response = self._transport.get(*self.source.request(username))
+        log.debug("@%s: status %d, %d bytes", username, response.status, len(response.body))
+        wait = requested_wait(response.headers)
         try:
-            response = self._transport.get(*self.source.request(username))
-            log.debug("@%s: status %d, %d bytes", username, response.status, len(response.body))
-            wait = wait_asked_for(response.headers)
-            fields = self.source.understand(username, response)
-        except Refusal:
-            self.limiter.hold(max(wait, REFUSAL_WAIT))
-            if not self._was_refused and not self.was_answered:
-                self._tell_closed_door()
-            self._was_refused = True
+            fields = self.source.parse(username, response)
+        except Blocked:
+            self.limiter.block_for(max(wait, BLOCKED_WAIT))
+            if not self._was_blocked and not self.had_data:
+                self._log_locked_out_hint()
+            self._was_blocked = True
             raise
-        except Unanswered:
-            self.limiter.hold(wait)
+        except FetchError:
+            self.limiter.block_for(wait)
             raise
-        self.was_answered = True
+        self.had_data = True
         return fields
 
-    def _tell_closed_door(self) -> None:
-        if self.source.closed_door:
-            log.warning("%s", self.source.closed_door)
+    def _log_locked_out_hint(self) -> None:
+        if self.source.locked_out_hint:
+            log.warning("%s", self.source.locked_out_hint)
 
-    def _tell_retry(self, state: tenacity.RetryCallState) -> None:
-        trouble = state.outcome.exception() if state.outcome else None
-        seconds = max(state.upcoming_sleep, self.limiter.left())
-        pause = f"try {state.attempt_number + 1} of {1 + RETRIES} in {duration(seconds)}, at {clock_in(seconds)}"
-        log.info("@%s: %s; %s", state.args[0], trouble, pause)
+    def _log_retry(self, state: tenacity.RetryCallState) -> None:
+        """Log why a profile is tried again, and when."""
+        error = state.outcome.exception() if state.outcome else None
+        seconds = max(state.upcoming_sleep, self.limiter.seconds_until_ready())
+        log.info(
+            "@%s: %s; try %d of %d in %s, at %s",
+            state.args[0],
+            error,
+            state.attempt_number + 1,
+            1 + RETRIES,
+            format_duration(seconds),
+            clock_in(seconds),
+        )
 
 
-# ---- Remembering ----
+def fetched_now(username: str, fields: Mapping[str, Any]) -> Profile:
+    """Make a profile of what was fetched just now; of `{"error": …}` where there is none."""
+    return Profile.from_values(username, {**fields, "fetched_at": format_timestamp(time.time())})
+
+
+# ==================================================================================================
+# State on disk
+# ==================================================================================================
 
 CACHE_FILE, PROGRESS_FILE, LOCK_FILE = "ig_cache.json", "ig_progress.json", "ig.lock"
-CACHE_KEY = re.compile(r'"([A-Za-z0-9._]{1,30})"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
-FETCHED_AT = re.compile(r'"fetched_at": "([^"]*)"')
 CLOSING = b"\n}\n"  # how a cache file ends, behind its last entry
+ENTRY_START = re.compile(r'"([A-Za-z0-9._]{1,30})"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
+FETCHED_AT = re.compile(r'"fetched_at": "([^"]*)"')
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # as "surrogateescape" decodes it
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def part_of(path: Path) -> Path:
-    """Where a file is written before it is moved into its place."""
+def temp_path(path: Path) -> Path:
+    """Return where a file is written before it is moved into its place."""
     return path.with_name(f".{path.name}.ig-part")
 
 
-def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file beside `path`, sync it and move it there, so that a whole file is in place at every moment.
+def unused_path(path: Path, suffix: str) -> Path:
+    """Return the first of `path.suffix`, `path.suffix1`, `path.suffix2` … that does not exist."""
+    paths = (path.with_name(f"{path.name}.{suffix}{count or ''}") for count in itertools.count())
+    return next(each for each in paths if not each.exists())
 
-    A file that is replaced keeps its permissions. Raises OSError.
+
+def write_atomic(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file beside `path`, sync it, and move it there: there is a whole file at any moment.
+
+    A file that is replaced keeps its permissions. Raises OSError, with `path` as its filename.
     """
-    part = part_of(path)
+    temp = temp_path(path)
     try:
-        with part.open("wb") as file:
+        with temp.open("wb") as file:
             with contextlib.suppress(OSError):
                 os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        temp.replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):
-            part.unlink()
+            temp.unlink()
         if isinstance(error, OSError):
             error.filename = str(path)
         raise
 
 
-def spare_name(path: Path, suffix: str) -> Path:
-    """The first of `path.suffix`, `path.suffix1`, `path.suffix2` … that is free."""
-    names = (path.with_name(f"{path.name}.{suffix}{count or ''}") for count in itertools.count())
-    return next(name for name in names if not name.exists())
-
-
 class Cache:
-    """The answers so far: username -> Profile in memory, and one JSON object with an entry a line on disk.
+    """The profiles fetched so far: username -> Profile in memory, one JSON object on disk.
 
-    A new profile is one line more, whatever the size of the file. One that replaces another makes the file anew, so
-    that there is one line a name; where a file has two, the later one counts. A file that was removed is made again
-    from memory. Its methods raise OSError where the file can't be read or written; what it held stays whole.
+    The file has one entry a line. A new profile is one line more, whatever the size of the file;
+    one that replaces another makes the file anew. Its methods raise OSError where the file can't be
+    read or written; what it held stays whole.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._backup = path, path.with_name(path.name + ".bak")
+        self._path = path
+        self._backup = path.with_name(path.name + ".bak")
         self.profiles: dict[str, Profile] = {}
         if path.exists():
             self._load()
         else:
-            self._write_all(self.profiles)
+            self._write_all()
 
     def _load(self) -> None:
-        """Read every whole entry there is, whoever wrote the file; what is not just as `_write_all` does it is kept."""
+        """Read every whole entry; what differs from our own format is set aside, then rewritten."""
         data = self._path.read_bytes()
-        text = data.decode("utf-8", "surrogateescape")
-        parse = json.JSONDecoder().raw_decode
-        is_ours, entries, done, position = text.isascii() and text.startswith("{"), 0, 1, 0
-        while found := CACHE_KEY.search(text, position):
-            position = found.end()
-            with contextlib.suppress(ValueError, RecursionError):
-                entry, end = parse(text, position)
-                if any(map(is_answer, entry.values())):  # a torn one that swallowed those below it
-                    continue
-                position = end
-                is_ours &= text[done : found.start()] == (",\n" if entries else "\n")
-                done, entries = position, entries + 1
-                if is_answer(entry) and not NOT_UTF8.search(text, found.start(), position):
-                    self.profiles[found[1].lower()] = Profile.from_entry(found[1], entry)
-                else:
-                    is_ours = False
-        is_ours &= text[done:] == CLOSING.decode() and text.count("\n") == entries + 2
-        if not is_ours:
-            aside = spare_name(self._path, "damaged")
-            write_whole(aside, [data])
-            log.warning(
-                "%s is damaged or another tool's: %d whole entries survive, and the file as it was is kept as %s",
-                *(printable(str(self._path)), len(self.profiles), printable(str(aside))),
-            )
-        if is_ours and entries == len(self.profiles):
-            self._end = done
-        else:
-            self._write_all(self.profiles)
+        self.profiles = parse_cache(data)
+        if data == render_cache(self.profiles.values()):
+            self._end = len(data) - len(CLOSING)
+            return
+        aside = unused_path(self._path, "damaged")
+        write_atomic(aside, [data])
+        log.warning(
+            "%s is corrupt or written by another tool: recovered %d entries, kept the file as %s",
+            printable(str(self._path)),
+            len(self.profiles),
+            printable(str(aside)),
+        )
+        self._write_all()
 
     def add(self, profile: Profile) -> None:
-        """Remember a profile: its line is written over the closing brace in one write, and synced."""
-        if profile.username in self.profiles:
-            self._write_all({**self.profiles, profile.username: profile})
-        else:
-            self.make_again()
-            self._append((b",\n" if self.profiles else b"\n") + as_line(profile))
+        """Save a profile: its line is written over the closing brace in one write, and synced."""
+        is_new = profile.username not in self.profiles
+        self.recreate_if_missing()
+        if is_new:
+            separator = b",\n" if self.profiles else b"\n"
+            self._append(separator + render_entry(profile))
         self.profiles[profile.username] = profile
+        if not is_new:
+            self._write_all()
 
-    def make_again(self) -> bool:
-        """Write the file anew from memory, if it was removed; returns whether it was."""
-        was_removed = not self._path.exists()
-        if was_removed:
-            self._write_all(self.profiles)
-        return was_removed
+    def recreate_if_missing(self) -> bool:
+        """Write the file anew from memory if it was removed; returns whether it was."""
+        is_missing = not self._path.exists()
+        if is_missing:
+            self._write_all()
+        return is_missing
 
-    def moments(self) -> list[float]:
-        """When profiles were fetched, those before a `--force` too; epoch seconds in order, none in the future."""
-        told = [profile.fetched_at for profile in self.profiles.values()]
+    def fetch_times(self) -> list[float]:
+        """Return when profiles were fetched, those before a `--force` too.
+
+        In epoch seconds and in order; a time in the future counts as now.
+        """
+        timestamps = [profile.fetched_at for profile in self.profiles.values()]
         if self._backup.exists():
-            told += FETCHED_AT.findall(self._backup.read_text("utf-8", "replace"))
-        return sorted(min(moment, time.time()) for moment in map(parse_timestamp, told) if moment > 0)
+            timestamps += FETCHED_AT.findall(self._backup.read_text("utf-8", "replace"))
+        times = map(parse_timestamp, timestamps)
+        return sorted(min(epoch, time.time()) for epoch in times if epoch > 0)
 
-    def start_over(self) -> Path:
-        """Set the file aside as `.bak` (an older `.bak` gets a free name), start empty; returns where it is now."""
+    def set_aside(self) -> Path:
+        """Keep the file as `.bak` and start empty; returns the path that it was given.
+
+        An older `.bak` is moved to an unused path.
+        """
         if self._backup.exists():
-            self._backup.replace(spare_name(self._path, "bak"))
+            self._backup.replace(unused_path(self._path, "bak"))
         self._path.replace(self._backup)
         self.profiles.clear()
-        self._write_all(self.profiles)
+        self._write_all()
         return self._backup
 
     def _append(self, line: bytes) -> None:
+        """Write a line over the closing brace; where that fails, put the brace back."""
+        ending = line + CLOSING
         with self._path.open("r+b", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
             if size != self._end + len(CLOSING):
                 raise OSError(errno.EBUSY, "was changed by another program", str(self._path))
             file.seek(self._end)
             try:
-                if file.write(line + CLOSING) < len(line + CLOSING):
+                if file.write(ending) < len(ending):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(file.fileno())
             except OSError as error:
@@ -907,20 +1228,48 @@ class Cache:
                 raise
         self._end += len(line)
 
-    def _write_all(self, profiles: Mapping[str, Profile]) -> None:
-        data = b"{" + b",".join(b"\n" + as_line(profile) for profile in profiles.values())
+    def _write_all(self) -> None:
+        data = render_cache(self.profiles.values())
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._path, [data, CLOSING])
-        self._end = len(data)
+        write_atomic(self._path, [data])
+        self._end = len(data) - len(CLOSING)
 
 
-def as_line(profile: Profile) -> bytes:
-    """The cache entry of a profile: ASCII, so that a torn file never ends within a character."""
-    return f"{json.dumps(profile.username)}: {json.dumps(profile._asdict())}".encode("ascii")
+def render_cache(profiles: Iterable[Profile]) -> bytes:
+    """Return a cache file: one JSON object with an entry a line."""
+    return b"{" + b",".join(b"\n" + render_entry(profile) for profile in profiles) + CLOSING
 
 
-def is_answer(entry: object) -> bool:
-    """Whether a cache entry, whichever tool wrote it, is an answer about a profile, not about us or the network."""
+def render_entry(profile: Profile) -> bytes:
+    """Return a cache entry: in ASCII, so that a torn file never ends within a character."""
+    return json.dumps({profile.username: profile._asdict()})[1:-1].encode("ascii")
+
+
+def parse_cache(data: bytes) -> dict[str, Profile]:
+    """Read every whole entry of a cache file, whoever wrote it and however torn it is.
+
+    Where a name stands twice, the later entry counts.
+    """
+    text = data.decode("utf-8", "surrogateescape")
+    decode = json.JSONDecoder().raw_decode
+    profiles: dict[str, Profile] = {}
+    position = 0
+    while start := ENTRY_START.search(text, position):
+        position = start.end()
+        try:
+            entry, end = decode(text, position)
+        except (ValueError, RecursionError):
+            continue
+        if any(isinstance(value, dict) and is_about_profile(value) for value in entry.values()):
+            continue  # a torn entry that swallowed those behind it, which are read by themselves
+        position = end
+        if is_about_profile(entry) and not NOT_UTF8.search(text, start.start(), end):
+            profiles[start[1].lower()] = Profile.from_values(start[1], entry)
+    return profiles
+
+
+def is_about_profile(entry: object) -> bool:
+    """Return whether a cache entry, whoever wrote it, is about a profile, not about a failure."""
     if not isinstance(entry, dict):
         return False
     if error := entry.get("error"):
@@ -930,31 +1279,38 @@ def is_answer(entry: object) -> bool:
 
 
 class Progress:
-    """What a run leaves to the next beside the answers: how many rows from the top are done, and a wait that goes on.
+    """What a run leaves to the next: how many rows from the top are done, and a wait that goes on.
 
-    `not_before` is when requests may be sent again, in epoch seconds; one further off than `longest_wait` seconds is not
-    believed, nor is a number of rows out of range. Its methods raise OSError.
+    `not_before` is when requests may be sent again, in epoch seconds; one that is further off than
+    `longest_wait` seconds is not believed, nor is a number of rows out of range. Its methods raise
+    OSError.
     """
 
     def __init__(self, path: Path, rows: int, longest_wait: float) -> None:
         self._path = path
         state = parse_object(path.read_bytes() if path.exists() else b"")
-        done, not_before = state.get("last_processed_index"), parse_timestamp(state.get("not_before"))
-        self.rows_done = done if type(done) is int and 0 <= done <= rows else 0
-        self.not_before = not_before if not_before <= math.ceil(time.time() + longest_wait) else -math.inf
+        rows_done: Any = state.get("last_processed_index")
+        is_in_range = type(rows_done) is int and 0 <= rows_done <= rows
+        self.rows_done = int(rows_done) if is_in_range else 0
+        not_before = parse_timestamp(state.get("not_before"))
+        is_near = not_before <= math.ceil(time.time() + longest_wait)
+        self.not_before = not_before if is_near else -math.inf
 
     def move_to(self, rows_done: int) -> None:
-        """So many rows from the top are done."""
+        """Note that so many rows from the top are done."""
         self.rows_done = rows_done
         self._write()
 
-    def hold_until(self, moment: float) -> None:
-        """Nothing is sent until then (epoch seconds)."""
-        self.not_before = moment
+    def block_until(self, epoch: float) -> None:
+        """Note that nothing is sent until then (epoch seconds)."""
+        self.not_before = epoch
         self._write()
 
     def finish(self) -> None:
-        """The whole list is through: the next run starts at the top, after the wait that may still go on."""
+        """Note that the whole list is done: the next run starts at the top.
+
+        It does so after the wait that may still go on.
+        """
         if self.not_before > time.time():
             self.move_to(0)
         else:
@@ -963,80 +1319,130 @@ class Progress:
     def _write(self) -> None:
         state: dict[str, Any] = {"last_processed_index": self.rows_done}
         if self.not_before > time.time():
-            state["not_before"] = timestamp(math.ceil(self.not_before))
+            state["not_before"] = format_timestamp(math.ceil(self.not_before))
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._path, [json.dumps(state).encode(), b"\n"])
+        write_atomic(self._path, [json.dumps(state).encode(), b"\n"])
 
 
 class Lock:
     """Holds a state folder until it is closed or the process ends, however it ends.
 
-    Its file names the process, and has the time of the last request, so that even a killed run is not followed too
-    closely; `last_request` is that of the run before (epoch seconds). Raises UnusableError where another run holds the
-    folder, OSError where the folder can't be used.
+    Its file names the process. Raises UnusableError where another run holds the folder, and OSError
+    where the folder can't be locked.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / LOCK_FILE
-        self.last_request = self._path.stat().st_mtime if self._path.exists() else -math.inf
-        self._hold()
+        self._acquire()
 
-    def _hold(self) -> None:
+    def renew(self) -> None:
+        """Lock the folder again, if it was removed meanwhile."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
+                return
+        self._file.close()
+        self._acquire()
+
+    def close(self) -> None:
+        """Let the folder go."""
+        if not self._file.closed:  # it is where another run has taken a removed folder over
+            self._write_process("")
+            self._file.close()
+
+    def _acquire(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._path.open("a+b", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as error:
+            if isinstance(error, BlockingIOError):
+                self._refuse()
+            self._file.close()
+            error.filename = str(self._path)
+            raise
+        self._write_process(f"{os.getpid()}\n")
+
+    def _refuse(self) -> NoReturn:
+        """Say which process holds the folder."""
+        with self._file:
             self._file.seek(0)
             process = printable(self._file.read().decode("ascii", "replace").strip()) or "?"
-            self._file.close()
-            what = f"another run is using {printable(str(self._path.parent))} (process {process})"
-            raise UnusableError(f"{what}: wait until it ends, or stop it with: kill {process}") from None
-        self._mark(b"%d\n" % os.getpid())
+        raise UnusableError(
+            f"another run is using {printable(str(self._path.parent))} (process {process}): "
+            f"wait until it ends, or stop it with: kill {process}"
+        )
 
-    def touch(self) -> None:
-        """Note that a request is sent now; hold the folder again, if it was removed meanwhile."""
-        self.last_request = time.time()
-        if self._path.exists() and os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
-            self._mark()
-        else:
-            self._file.close()
-            self._hold()
-
-    def close(self) -> None:
-        """Let the folder go."""
-        self._mark(b"")
-        self._file.close()
-
-    def _mark(self, process: bytes | None = None) -> None:
-        """Write a new process number, if any, and the time of the last request; neither is worth ending a night for."""
-        with contextlib.suppress(OSError, ValueError):  # a ValueError where another run took the folder over
-            if process is not None:
-                self._file.truncate(0)
-                self._file.write(process)
-        with contextlib.suppress(OSError, ValueError):
-            if self.last_request > 0:
-                os.utime(self._file.fileno(), (self.last_request, self.last_request))
+    def _write_process(self, process: str) -> None:
+        """Name the process that holds the folder; a full disk is no reason not to go on."""
+        with contextlib.suppress(OSError):
+            self._file.truncate(0)
+            self._file.write(process.encode("ascii"))
 
 
-# ---- The CSV, in and out ----
+# ==================================================================================================
+# CSV
+# ==================================================================================================
 
 HANDLE_HEADERS = words(  # as `header_key` makes them; the first that a sheet has is the one
-    "instagramhandle handle username instagramusername instagram instagramurl instagramaccount instagramprofile "
-    "instagramlink ighandle igusername usuariodeinstagram cuentadeinstagram perfildeinstagram usuarioinstagram "
-    "cuentainstagram perfilinstagram nombredeusuario usuario account cuenta profile perfil profileurl ig "
-    "user"
+    "instagramhandle handle username instagramusername instagram instagramurl instagramaccount "
+    "instagramprofile instagramlink ighandle igusername usuariodeinstagram cuentadeinstagram "
+    "perfildeinstagram usuarioinstagram cuentainstagram perfilinstagram nombredeusuario usuario "
+    "account cuenta profile perfil profileurl ig user"
 )
+DELIMITERS = ",;\t"
 FILE_KINDS = {  # how files begin that people take for a CSV
     b"PK\x03\x04": "an Excel workbook",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"\xff\xfe": "in UTF-16",
     b"\xfe\xff": "in UTF-16",
 }
-EXPORT_AGAIN = 'export the list as CSV (in Excel "CSV UTF-8", in Google Sheets "Comma-separated values")'
-QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
-QUOTED_LINE = r'"[^"\r\n]*(?:""[^"\r\n]*)*"(?!")'  # which csv.reader lets other text follow
+EXPORT_AGAIN = (
+    'export the list as CSV (in Excel "CSV UTF-8", in Google Sheets "Comma-separated values")'
+)
 NEEDS_QUOTES = re.compile(r'[",;\t]')
+QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
+
+
+class Grammar:
+    """How a file with one delimiter is cut into rows, and a row into raw cells.
+
+    A cell is quoted text, which other text may follow, or text that begins with no quote. So a row
+    does not match where a quote is opened and never closed.
+    """
+
+    def __init__(self, delimiter: str) -> None:
+        self.delimiter = delimiter
+        mark = re.escape(delimiter)
+        cell = rf'(?:{QUOTED}|(?!"))[^{mark}\r\n]*'
+        self._row = re.compile(rf"({cell}(?:{mark}{cell})*)([\r\n]+|\Z)")
+        self._cell = re.compile(rf"(?:\A|{mark})({cell})")
+        self._swallowed = re.compile(rf"({QUOTED}) *[^ {mark}\r\n]")
+
+    def cut_row(self, text: str, position: int) -> tuple[str, str] | None:
+        """Return the raw row at `position`, and the line ends behind it, blank lines included.
+
+        None where its quotes don't close. A quoted cell of several lines that other text follows
+        counts as such: its first quote was never closed, and swallowed the rows below it.
+        """
+        row = self._row.match(text, position)
+        if row is None:
+            return None
+        raw, line_ends = row.groups()
+        if "\n" in raw or "\r" in raw:
+            for cell in self.raw_cells(raw):
+                swallowed = self._swallowed.match(cell)
+                if swallowed and re.search(r"[\r\n]", swallowed[1]):
+                    return None
+        return raw, line_ends
+
+    def raw_cells(self, raw: str) -> list[str]:
+        """Cut a raw row into its raw cells: `self.delimiter.join` puts them together again."""
+        cells: list[str] = self._cell.findall(raw)
+        return cells
+
+    def values(self, raw: str) -> list[str]:
+        """Read the values of a raw row's cells."""
+        return next(csv.reader([raw], delimiter=self.delimiter), [])
 
 
 class Row(NamedTuple):
@@ -1044,58 +1450,57 @@ class Row(NamedTuple):
 
     number: int  # as a spreadsheet counts: the header is row 1
     raw: str
+    line_ends: str  # behind it, those of blank lines included
     handle_cell: str
     username: str | None
     blank: tuple[str, ...]  # which of COLUMNS may be filled
 
 
 class Sheet:
-    """A CSV whose rows keep their raw text, so that whatever is not filled comes out byte for byte.
+    """A CSV whose rows keep their raw text: what is not filled comes out byte for byte.
 
-    `username_column` is the header of the handle column, or None to find it. Raises UnusableError, with the place,
-    where the file can't be used.
+    `username_column` is the header of the handle column, or None to find it. Raises UnusableError,
+    with the place, where the file can't be used.
     """
 
     def __init__(self, path: Path, username_column: str | None = None) -> None:
         csv.field_size_limit(2**31 - 1)
         self._path = path
         text = self._read_text()
-        self._bom = "\ufeff" if text.startswith("\ufeff") else ""
-        self._lines = list(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-        self._read_header(username_column)
-        titles = [name.strip().casefold() for name in self.header]
-        missing = [title for title in COLUMNS if title.casefold() not in titles]
-        if missing:  # they come behind the widest row, so that no cell without a header is taken for theirs
-            rows = csv.reader(self._lines, delimiter=self._delimiter)
-            widest = max((len(row) for row in rows if any(map(str.strip, row[len(titles) :]))), default=0)
-            titles += [""] * (widest - len(titles)) + [title.casefold() for title in missing]
-        self._columns = {title: titles.index(title.casefold()) for title in COLUMNS}
-        column = self._find_handle_column(username_column)
+        above = re.match(r"\ufeff?[\r\n]*", text)
+        self._above_header = above[0] if above else ""  # a BOM and blank lines
+        self._grammar = self._find_grammar(text, username_column)
+        raw_rows = list(self._cut_rows(text))
+        _, self._raw_header, self._header_line_ends = raw_rows.pop(0)
+        self.header = self._grammar.values(self._raw_header)
+        self._check_header()
+        records = self._read_records(raw for _, raw, _ in raw_rows)
+        self._columns = self._place_columns(records)
+        column = self._find_handle_column(records, username_column)
         self.handle_header = self.header[column].strip()
-        self.rows: list[Row] = []
-        for number, raw, cells in self._records():
-            handle_cell = cells[column]
-            blank = tuple(title for title, index in self._columns.items() if not cells[index].strip())
-            self.rows.append(Row(number, raw, handle_cell, parse_handle(handle_cell), blank))
-        self._lines.clear()
+        self.rows = [
+            self._make_row(*raw_row, record[column], record)
+            for raw_row, record in zip(raw_rows, records)
+        ]
 
-    def gains(self, row: Row, profiles: Mapping[str, Profile]) -> dict[str, str]:
-        """What `profiles` (username -> Profile) adds to `row`: title of the column -> text of the cell."""
+    def new_cells(self, row: Row, profiles: Mapping[str, Profile]) -> dict[str, str]:
+        """Return what `profiles` (username -> Profile) adds to a row: column -> text."""
         profile = profiles.get(row.username or "")
         if not row.blank or profile is None or profile.error is not None:
             return {}
-        found = {title: getattr(profile, COLUMNS[title]) for title in row.blank}
-        texts = {title: clean(str(value)) for title, value in found.items() if value is not None}
-        return {title: text for title, text in texts.items() if text}
+        values = {column: getattr(profile, COLUMNS[column]) for column in row.blank}
+        texts = {column: clean(value) for column, value in values.items() if value is not None}
+        return {column: text for column, text in texts.items() if text}
 
     def render(self, profiles: Mapping[str, Profile]) -> Iterator[bytes]:
-        """Yield the whole file, with what `profiles` adds to it."""
-        added = {title: title for title, column in self._columns.items() if column >= len(self.header)}
-        yield (self._bom + self._splice(self._raw_header, added)).encode()
+        """Yield the whole file, with what `profiles` (username -> Profile) adds to it."""
+        columns_to_add = {
+            column: column for column, index in self._columns.items() if index >= len(self.header)
+        }
+        raw_header = self._fill(self._raw_header, columns_to_add)
+        yield (self._above_header + raw_header + self._header_line_ends).encode()
         for row in self.rows:
-            gains = self.gains(row, profiles)
-            yield (self._splice(row.raw, gains) if gains else row.raw).encode()
-        yield self._tail.encode()
+            yield (self._fill(row.raw, self.new_cells(row, profiles)) + row.line_ends).encode()
 
     def _refuse(self, why: str) -> NoReturn:
         raise UnusableError(f"{printable(str(self._path))} {why}")
@@ -1115,300 +1520,418 @@ class Sheet:
             line = 1 + data.count(b"\n", 0, error.start)
             is_text = not re.search(rb"[\x00-\x08\x0e-\x1f]", data)
             kind = "in Latin-1 or Windows-1252, it seems, " if is_text else ""
-            self._refuse(f"is {kind}not UTF-8 at byte {error.start} (line {line}): {EXPORT_AGAIN}")
+            place = f"byte {error.start} (line {line})"
+            self._refuse(f"is {kind}not UTF-8 at {place}: {EXPORT_AGAIN}")
         if (at := data.find(0)) >= 0:
             line = 1 + data.count(b"\n", 0, at)
-            self._refuse(f"has a NUL byte at byte {at} (line {line}), as UTF-16 has: {EXPORT_AGAIN}")
+            place = f"byte {at} (line {line})"
+            self._refuse(f"has a NUL byte at {place}, as UTF-16 has: {EXPORT_AGAIN}")
         return text
 
-    def _read_header(self, wanted: str | None) -> None:
-        """Take the header, with the blank lines above it, off the lines, and tell the delimiter by it."""
-        self._delimiter = max(",;\t", key=lambda mark: self._fitness(mark, wanted))
-        reader = csv.reader(self._lines, delimiter=self._delimiter)
-        self.header = next(filter(None, reader), [])
+    def _find_grammar(self, text: str, username_column: str | None) -> Grammar:
+        """Find the delimiter that makes the most sense of the first rows."""
+        known = {*HANDLE_HEADERS, *map(header_key, COLUMNS), header_key(username_column or "")}
+        grammars = map(Grammar, DELIMITERS)
+        start = len(self._above_header)
+        return max(grammars, key=lambda grammar: delimiter_score(grammar, text, start, known))
+
+    def _cut_rows(self, text: str) -> Iterator[tuple[int, str, str]]:
+        """Yield each row's number, raw text and line ends, the header's first."""
+        position = len(self._above_header)
+        if position == len(text):
+            self._refuse("is empty: its first row has to name the columns")
+        number = 1 + count_lines(self._above_header)
+        while position < len(text):
+            row = self._grammar.cut_row(text, position)
+            if row is None:
+                self._refuse(
+                    f'opens a quote (") in row {number} and does not close it: '
+                    "close or remove it there"
+                )
+            raw, line_ends = row
+            yield number, raw, line_ends
+            position += len(raw) + len(line_ends)
+            number += count_lines(line_ends)
+
+    def _check_header(self) -> None:
+        """Refuse a first row that names no columns: an empty one, or one that is an entry."""
         if not any(self.header):
             self._refuse("is empty: its first row has to name the columns")
         for name in self.header:
-            if is_address(name) and not re.search(r"\s", name.strip()) and header_key(name) not in HANDLE_HEADERS:
-                self._refuse(f"begins with '{printable(name)}': the first row has to name the columns; add such a row")
-        mark, rest = self._delimiter, f"[^{self._delimiter}\\r\\n]"
-        junk = f" *[^ {mark}\\r\\n]{rest}*"  # begins where spaces end, so that no text can be split in two ways
-        cell = rf'(?:{QUOTED} *|{QUOTED_LINE}{junk}|(?!"){rest}*)'
-        self._row = re.compile(rf"{cell}(?:{mark}{cell})*")
-        self._cells = re.compile(rf"(?:^|{mark})({cell})(?={mark}|$)")
-        self._raw_header = "".join(self._lines[: reader.line_num])
-        self._check_quotes(1, self._raw_header)
-        del self._lines[: reader.line_num]
+            is_entry = is_address(name) and not re.search(r"\s", name.strip())
+            if is_entry and header_key(name) not in HANDLE_HEADERS:
+                self._refuse(
+                    f"begins with '{printable(name)}': "
+                    "the first row has to name the columns; add such a row"
+                )
 
-    def _fitness(self, delimiter: str, wanted: str | None) -> tuple[int, int, int, bool]:
-        """How well a delimiter fits: columns recognised, first rows as wide as the header, width, and rarity."""
-        rows = itertools.islice(filter(None, csv.reader(self._lines, delimiter=delimiter)), 50)
-        header, *others = [*rows] or [[]]
-        known = {*HANDLE_HEADERS, *map(header_key, COLUMNS), header_key(wanted or "")} - {""}
-        recognised = sum(header_key(name) in known for name in header)
-        is_wide = len(header) > 1  # a comma is found in texts and numbers more often than the other two
-        agreeing = sum(len(row) == len(header) for row in others) if is_wide else 0
-        return recognised, agreeing, len(header), is_wide and delimiter != ","
+    def _read_records(self, raw_rows: Iterable[str]) -> list[dict[Any, Any]]:
+        """Read each row's cells: index -> value, with "" for none; behind the header under None."""
+        columns = range(len(self.header))
+        delimiter = self._grammar.delimiter
+        return list(csv.DictReader(raw_rows, columns, restval="", delimiter=delimiter))
 
-    def _find_handle_column(self, wanted: str | None) -> int:
-        """The column that is `wanted`, or has a usual name, or else most cells of which hold an address."""
+    def _place_columns(self, records: Iterable[Mapping[Any, Any]]) -> dict[str, int]:
+        """Return the index of each of COLUMNS; those that are to be added come last.
+
+        They come behind the widest row, so that no cell without a header is taken for theirs.
+        """
+        titles = [name.strip().casefold() for name in self.header]
+        columns = {
+            column: titles.index(column.casefold())
+            for column in COLUMNS
+            if column.casefold() in titles
+        }
+        surplus = (record[None] for record in records if None in record)
+        widest = max((len(cells) for cells in surplus if any(map(str.strip, cells))), default=0)
+        columns_to_add = [column for column in COLUMNS if column not in columns]
+        for index, column in enumerate(columns_to_add, len(self.header) + widest):
+            columns[column] = index
+        return columns
+
+    def _make_row(
+        self, number: int, raw: str, line_ends: str, handle_cell: str, record: Mapping[Any, str]
+    ) -> Row:
+        blank = tuple(
+            column for column in COLUMNS if not record.get(self._columns[column], "").strip()
+        )
+        return Row(number, raw, line_ends, handle_cell, parse_handle(handle_cell), blank)
+
+    def _find_handle_column(self, records: Sequence[Mapping[Any, str]], wanted: str | None) -> int:
+        """Return the column that is `wanted`, or has a usual name, or holds mostly addresses."""
         keys = [header_key(name) for name in self.header]
-        usual = HANDLE_HEADERS if wanted is None else (header_key(wanted),)
-        named = [column for name in usual for column, key in enumerate(keys) if name and key == name]
+        usual = HANDLE_HEADERS if wanted is None else [header_key(wanted)]
+        named = [index for name in usual for index, key in enumerate(keys) if name and key == name]
         if wanted in self.header:
             named = [self.header.index(wanted)]
-        rows = [cells for _, _, cells in self._records()]
-        for column in named:
-            if any(parse_handle(cells[column]) for cells in rows):
-                return column
-        for column in range(len(keys)) if wanted is None else ():
-            addresses = sum(is_address(cells[column]) for cells in rows)
-            if 2 * addresses > len(rows) and column not in self._columns.values():
-                return column
-        what = "no column of Instagram handles" if wanted is None else f"no column '{printable(wanted)}'"
+        for index in named:
+            if any(parse_handle(record[index]) for record in records):
+                return index
+        for index in range(len(keys)) if wanted is None else ():
+            addresses = sum(is_address(record[index]) for record in records)
+            if 2 * addresses > len(records) and index not in self._columns.values():
+                return index
         if named:
             what = f"no usable handle in column '{printable(self.header[named[0]])}'"
+        elif wanted is None:
+            what = "no column of Instagram handles"
+        else:
+            what = f"no column '{printable(wanted)}'"
         columns = ", ".join(f"'{printable(name)}'" for name in self.header)
         self._refuse(
-            f"has {what}; its columns are {columns}: name the right one with --username-column (or, if "
-            "these are no names but the first entry, add a first row that names the columns)"
+            f"has {what}; its columns are {columns}: name the right one with --username-column "
+            "(or, if these are no names but the first entry, add a first row that names the "
+            "columns)"
         )
 
-    def _records(self) -> Iterator[tuple[int, str, Mapping[int, str]]]:
-        """Yield each row's number, raw text (with the blank lines above it), and cells by column."""
-        columns = range(max(len(self.header), *(index + 1 for index in self._columns.values())))
-        reader = csv.DictReader(self._lines, fieldnames=columns, restval="", delimiter=self._delimiter)
-        number, done, raw = 1 + blank_lines(self._raw_header), 0, ""
-        for cells in reader:
-            raw = "".join(self._lines[done : reader.line_num])
-            number += 1 + blank_lines(raw)
-            if reader.line_num - done > 1:
-                self._check_quotes(number, raw)
-            done = reader.line_num
-            yield number, raw, cells
-        self._check_quotes(number, raw)
-        self._tail = "".join(self._lines[done:])
-
-    def _check_quotes(self, number: int, raw: str) -> None:
-        """Refuse a row in which an open quote swallowed the rows below it."""
-        if not self._row.fullmatch(raw.strip("\r\n")):
-            self._refuse(f'opens a quote (") in row {number} and does not close it: close or remove it there')
-
-    def _splice(self, raw: str, gains: Mapping[str, str]) -> str:
-        """Put cells into the raw text of a row; every other byte of it stays."""
-        before, row, after = raw.partition(raw.strip("\r\n"))
-        cells: list[str] = self._cells.findall(row)
-        for title, text in gains.items():
-            column = self._columns[title]
-            cells += [""] * (column + 1 - len(cells))
-            quoted = cells[column].startswith('"') or NEEDS_QUOTES.search(text)
-            cells[column] = '"' + text.replace('"', '""') + '"' if quoted else text
-        return before + self._delimiter.join(cells) + after
+    def _fill(self, raw: str, new_cells: Mapping[str, str]) -> str:
+        """Put cells into a raw row; every other byte of it stays."""
+        if not new_cells:
+            return raw
+        cells = self._grammar.raw_cells(raw)
+        for column, text in new_cells.items():
+            index = self._columns[column]
+            cells += [""] * (index + 1 - len(cells))
+            is_quoted = cells[index].startswith('"') or NEEDS_QUOTES.search(text)
+            cells[index] = '"' + text.replace('"', '""') + '"' if is_quoted else text
+        return self._grammar.delimiter.join(cells)
 
 
-def blank_lines(raw: str) -> int:
-    """How many blank lines a raw text starts with."""
-    return len(raw[: len(raw) - len(raw.lstrip("\r\n"))].splitlines())
+def delimiter_score(
+    grammar: Grammar, text: str, position: int, known_headers: Collection[str]
+) -> tuple[int, int, int, bool]:
+    """Say how well a delimiter fits; the largest score is the best.
+
+    What counts, in this order: headers that are recognised, first rows that are as wide as the
+    header, its width, and being no comma, which stands in texts and numbers more often.
+    """
+    rows: list[list[str]] = []
+    while position < len(text) and len(rows) < 50:
+        row = grammar.cut_row(text, position)
+        if row is None:  # an open quote; the line that opens it tells the delimiter all the same
+            rows.append(grammar.values(re.split(r"[\r\n]", text[position:], maxsplit=1)[0]))
+            break
+        rows.append(grammar.values(row[0]))
+        position += len("".join(row))
+    header, *others = rows or [[]]
+    recognised = sum(header_key(name) in known_headers for name in header if header_key(name))
+    is_wide = len(header) > 1
+    agreeing = sum(len(row) == len(header) for row in others) if is_wide else 0
+    return recognised, agreeing, len(header), is_wide and grammar.delimiter != ","
+
+
+def count_lines(line_ends: str) -> int:
+    """Return how many lines the line ends (of any kind) end."""
+    return len(line_ends.splitlines())
 
 
 def header_key(header: str) -> str:
-    """A header without what doesn't matter for recognising it: case, spaces and punctuation."""
+    """Return a header without what doesn't tell it apart: case, spaces and punctuation."""
     return re.sub(r"[\W_]+", "", header).casefold()
 
 
 def is_address(cell: str) -> bool:
-    """Whether a cell holds an `@handle` or a profile's URL, not just a word that could be a username."""
+    """Return whether a cell holds an `@handle` or a profile's URL, not just a possible username."""
     return parse_handle(cell) is not None and ("@" in cell or "instagram.com" in cell.lower())
 
 
-# ---- The list ----
+# ==================================================================================================
+# The run
+# ==================================================================================================
+
+
+class Batches:
+    """Counts the profiles of the current batch, by when they were fetched.
+
+    Those since the last gap of a whole pause belong to it, whichever run fetched them; so stopping
+    and starting again makes no batch longer.
+    """
+
+    def __init__(
+        self, size: int, pause: float, per_minute: float, fetch_times: list[float]
+    ) -> None:
+        self.size = size
+        self.pause = pause  # seconds; 0 for none
+        self._fetch_times = fetch_times  # epoch seconds, in order
+        # A pause may be shorter than the pace, which makes no gap by itself.
+        self._gap = max(pause, refill_seconds(per_minute) + 2 * JITTER[1])
+
+    def add(self) -> None:
+        """Count a profile that was fetched just now."""
+        self._fetch_times.append(time.time())
+
+    def start_next(self) -> None:
+        """Begin a batch, after a pause."""
+        self._fetch_times.clear()
+
+    def count(self, epoch: float) -> int:
+        """Return how many profiles are in the batch of one that is fetched then, `size` at most."""
+        next_fetch = epoch
+        count = 0
+        for fetched in reversed(self._fetch_times[-self.size :]):
+            if next_fetch - fetched >= self._gap:
+                break
+            next_fetch = fetched
+            count += 1
+        return count
+
+    def is_full(self) -> bool:
+        """Return whether a pause comes before the next profile."""
+        return self.pause > 0 and self.count(time.time()) == self.size
+
+    def missing_pause(self) -> float:
+        """Return the seconds that are missing to a whole pause since the last profile."""
+        since_last = max(time.time() - self._fetch_times[-1], 0.0)
+        return max(self.pause - since_last, 0.0)
 
 
 @dataclass
 class Enrichment:
-    """One run over the list: asks for what is missing, remembers it, and writes checkpoints."""
+    """One run over the list: fetches what is open, caches it, and writes checkpoints."""
 
     sheet: Sheet
     cache: Cache
     progress: Progress
     limiter: RateLimiter
-    asking: Asking
-    moments: list[float]  # when profiles were fetched, by earlier runs (epoch seconds, in order); this one adds its own
+    fetcher: Fetcher
+    batches: Batches
     args: argparse.Namespace
 
     def __post_init__(self) -> None:
-        self.source = self.asking.source
+        self.source = self.fetcher.source
         self.rows = self.sheet.rows[: self.args.limit]
         self.usernames = {row.username for row in self.rows if row.username}
-        self.asked: set[str] = set()
-        self.open: dict[str, Unanswered] = {}  # username -> why it is still open, of those asked
-        self.unsaved: OSError | None = None  # why the last checkpoint could not be written
-
-    def is_settled(self, username: str) -> bool:
-        """Whether there is nothing to ask about a profile any more."""
-        return self.source.settles(self.cache.profiles.get(username))
-
-    def count_settled(self) -> int:
-        """Of how many profiles of the list the cache has all there is."""
-        return sum(map(self.is_settled, self.usernames))
-
-    def unsettled(self) -> list[tuple[int, str]]:
-        """The profiles still to be asked for: index of the first row that can gain something, and username."""
-        first: dict[str, int] = {}
-        for index, row in enumerate(self.rows):
-            can_gain = any(COLUMNS[title] in self.source.fields for title in row.blank)
-            if row.username and can_gain and not self.is_settled(row.username):
-                first.setdefault(row.username, index)
-        return [(index, username) for username, index in first.items()]
-
-    def in_batch(self) -> int:
-        """How many profiles were asked for since the last gap of a whole batch pause, whichever run asked for them."""
-        pace = refill_seconds(self.args.rate_limit) + 2 * JITTER[1]
-        gap = max(self.args.batch_pause or math.inf, pace)  # the pace alone makes none
-        later, count = time.time(), 0
-        while count < min(len(self.moments), self.args.batch_size) and later - self.moments[-1 - count] < gap:
-            later = self.moments[-1 - count]
-            count += 1
-        return count
-
-    def missing_pause(self) -> float:
-        """The seconds that are missing to a whole batch pause since the last profile."""
-        last = self.moments[-1] if self.moments else -math.inf
-        return max(float(self.args.batch_pause) - max(time.time() - last, 0.0), 0.0)
-
-    def pauses(self, profiles: int) -> int:
-        """How many batch pauses are still to come with so many more profiles."""
-        in_batch = 0 if 0 < self.missing_pause() <= self.limiter.held() else self.in_batch()
-        return (in_batch + profiles - 1) // self.args.batch_size if profiles and self.args.batch_pause else 0
-
-    def eta(self, profiles: int) -> float:
-        """The seconds that so many more profiles take, with the pauses that are still to come."""
-        each = seconds_per_request(self.args.rate_limit)
-        # A pause stands in the place of a gap, so that it takes no longer than what it exceeds that gap by.
-        longer = max(float(self.args.batch_pause) + sum(JITTER) / 2 - each, 0.0)
-        return self.limiter.held() + self.asking.pause_ahead() + profiles * each + self.pauses(profiles) * longer
-
-    def checkpoint(self) -> None:
-        """Write the output: the input plus everything in the cache; and the state, if it was removed.
-
-        Where the output can't be written it is told, and tried again at the next checkpoint. Raises OSError on a full
-        disk, and where the state can't be written.
-        """
-        try:
-            write_whole(self.args.output, self.sheet.render(self.cache.profiles))
-            self.unsaved = None
-        except OSError as error:
-            self.unsaved = error
-            if error.errno in DISK_FULL:
-                raise
-            why = "the answers are in the cache, and it is tried again"
-            log.error("The output can't be written (%s): %s", tell_os_error(error), why)
-        if self.cache.make_again():
-            self.progress.move_to(self.progress.rows_done)
+        self.fetched: set[str] = set()  # those of this run, whatever came of it
+        self.open: dict[str, FetchError] = {}  # of those, username -> why it is still open
+        self.output_error: OSError | None = None  # why the last checkpoint could not be written
+        self._since_checkpoint = 0  # profiles fetched
 
     def run(self) -> None:
-        """Go through the list, then once more through what was left open at a wall or lies above the start.
+        """Go through the list, then once more through what was left open on the way.
 
-        Raises StoppedError where going on makes no sense, and OSError where something can't be saved.
+        Raises Interrupted, StoppedError where going on makes no sense, and OSError where something
+        can't be saved.
         """
-        unsettled = self.unsettled()
-        if unsettled and (left := self.limiter.held()):
-            log.info("Instagram is to be left alone until %s: waiting %s", clock_in(left), duration(left))
-            self.limiter.rest()
-        below = [(index, username) for index, username in unsettled if index >= self.progress.rows_done]
-        for count, (index, username) in enumerate(below, 1):
-            found = self._ask_for(username)
+        queue = self.to_fetch()
+        if queue and (seconds := self.limiter.blocked_for()):
+            duration, end = format_duration(seconds), clock_in(seconds)
+            log.info("Resuming an earlier pause until %s (%s)", end, duration)
+            self.limiter.wait_until_unblocked()
+        first_pass = [each for each in queue if each[0] >= self.progress.rows_done]
+        for count, (index, username) in enumerate(first_pass, 1):
+            result = self._fetch(username)
             self.progress.move_to(index + 1)
-            self._tell(index, username, found, len(unsettled) - count + len(self.open) - len(self.asking.closed))
-        again = [(index, username) for index, username in self.unsettled() if username not in self.asking.closed]
-        if again:
-            log.info("Second pass, through what is still open: %d", len(again))
-        for count, (index, username) in enumerate(again, 1):
-            self._tell(index, username, self._ask_for(username), len(again) - count)
-        if self.asked:
+            retried = len(self.open) - len(self.fetcher.given_up)
+            log_progress(self, index, username, result, len(queue) - count + retried)
+        second_pass = [each for each in self.to_fetch() if each[1] not in self.fetcher.given_up]
+        if second_pass:
+            log.info("Second pass, through what is still open: %d", len(second_pass))
+        for count, (index, username) in enumerate(second_pass, 1):
+            result = self._fetch(username)
+            log_progress(self, index, username, result, len(second_pass) - count)
+        if self.fetched:
             self.checkpoint()
         if len(self.rows) == len(self.sheet.rows):
             self.progress.finish()
         elif self.progress.rows_done < len(self.rows):
             self.progress.move_to(len(self.rows))
 
-    def _ask_for(self, username: str) -> str:
-        """Ask for one profile, after the pause that may be due; returns what came of it, in words."""
-        self._pause_if_due()
-        self.asked.add(username)
+    def to_fetch(self) -> list[tuple[int, str]]:
+        """Return the open profiles: index of the first row that can gain by it, and username."""
+        fillable = {column for column, name in COLUMNS.items() if name in self.source.fields}
+        first_row: dict[str, int] = {}
+        for index, row in enumerate(self.rows):
+            can_gain = not fillable.isdisjoint(row.blank)
+            if row.username and can_gain and not self.is_settled(row.username):
+                first_row.setdefault(row.username, index)
+        return [(index, username) for username, index in first_row.items()]
+
+    def is_settled(self, username: str) -> bool:
+        """Return whether there is nothing to fetch of a profile any more."""
+        return self.source.settles(self.cache.profiles.get(username))
+
+    def count_settled(self) -> int:
+        """Return of how many profiles of the list there is nothing to fetch any more."""
+        return sum(map(self.is_settled, self.usernames))
+
+    def pauses_ahead(self, profiles: int) -> int:
+        """Return how many batch pauses there are to come with so many more profiles."""
+        if not profiles or not self.batches.pause:
+            return 0
+        resumes_at = time.time() + self.limiter.blocked_for()
+        return (self.batches.count(resumes_at) + profiles - 1) // self.batches.size
+
+    def eta(self, profiles: int) -> float:
+        """Return the seconds that so many more profiles take, with the pauses to come."""
+        before_next = self.limiter.blocked_for() + self.fetcher.next_pause()
+        each = seconds_per_request(self.args.rate_limit)
+        # A pause stands in the place of a gap between two requests.
+        each_pause = max(self.batches.pause + statistics.mean(JITTER) - each, 0.0)
+        return before_next + profiles * each + self.pauses_ahead(profiles) * each_pause
+
+    def checkpoint(self) -> None:
+        """Write the output: the input plus what is cached; and the state, if it was removed.
+
+        Where the output can't be written, the log says so, and the next checkpoint tries again.
+        Raises OSError on a full disk, and where the state can't be written.
+        """
+        self._since_checkpoint = 0
         try:
-            profile = self.asking.ask(username)
-        except Unanswered as trouble:
-            self.open[username] = trouble
-            return f"left open: {trouble}"
+            write_atomic(self.args.output, self.sheet.render(self.cache.profiles))
+            self.output_error = None
+        except OSError as error:
+            self.output_error = error
+            if error.errno in DISK_FULL:
+                raise
+            log.error(
+                "The output can't be written (%s): "
+                "what was fetched is in the cache, and the next checkpoint tries again",
+                format_os_error(error),
+            )
+        if self.cache.recreate_if_missing():
+            self.progress.move_to(self.progress.rows_done)
+
+    def _fetch(self, username: str) -> str:
+        """Fetch one profile, after the pause that may be due; returns what came of it, in words."""
+        self._prepare_fetch()
+        self.fetched.add(username)
+        try:
+            profile = self.fetcher.fetch(username)
+        except FetchError as error:
+            self.open[username] = error
+            return f"left open: {error}"
         finally:
-            self.moments.append(time.time())
+            self.batches.add()
+            self._since_checkpoint += 1
         self.cache.add(profile)
         self.open.pop(username, None)
         return describe(profile, self.source.fields)
 
-    def _pause_if_due(self) -> None:
-        if self.asking.wall:
+    def _prepare_fetch(self) -> None:
+        """Write the checkpoint that is due, and wait for the pauses that are due."""
+        if self.fetcher.outage:
             self.checkpoint()
-            self.asking.wait_out()
-        if self.in_batch() == self.args.batch_size:
+            self.fetcher.wait_out_outage()
+        if self.batches.is_full():
             self.checkpoint()
-            if seconds := self.missing_pause():
-                why = f"{self.args.batch_size} profiles asked, the batch is full"
-                self.limiter.hold(seconds)
-                log.info("%s: saved, pausing %s, until %s", why, duration(seconds), clock_in(seconds))
-                self.limiter.rest()
-            self.moments.clear()
+            self._pause_after_batch()
+        elif self._since_checkpoint >= self.batches.size:
+            self.checkpoint()
 
-    def _tell(self, index: int, username: str, found: str, ahead: int) -> None:
-        eta = self.eta(ahead)
-        left = f"{duration(eta)} left, done at {clock_in(eta)}"
-        log.info("[%d/%d] @%s: %s | %s", index + 1, len(self.rows), username, found, left)
-
-
-# ---- What the user is told ----
-
-
-def printable(text: str) -> str:
-    """Make a text from outside fit for a terminal: no control characters, not too long."""
-    shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:200])
-    return shown + "…" * (len(text) > 200)
+    def _pause_after_batch(self) -> None:
+        """Wait for what is missing to a whole pause, and begin the next batch."""
+        if seconds := self.batches.missing_pause():
+            self.limiter.block_for(seconds)
+            log.info(
+                "Batch of %d done, %s: pausing %s, until %s",
+                self.batches.size,
+                "not saved yet" if self.output_error else "saved",
+                format_duration(seconds),
+                clock_in(seconds),
+            )
+            self.limiter.wait_until_unblocked()
+        self.batches.start_next()
 
 
-def duration(seconds: float) -> str:
-    """Say a number of seconds as people do: `45 s`, `2 min 30 s`, `26 h 10 min`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours or minutes >= 10:
-        rest = 0
-    parts = [f"{count} {unit}" for count, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if count]
-    return " ".join(parts) or "0 s"
+# ==================================================================================================
+# Log
+# ==================================================================================================
+
+SHORTEST_SECRET = 4  # characters: a shorter text is in too many words to be taken out of them
+SECRET_START = 12  # characters by which a secret is known, where a message was cut off within it
+HIDDEN = "[hidden]"
 
 
-def clock_in(seconds: float) -> str:
-    """The clock time in so many seconds, with the day where it is not today."""
-    now = time.time()
-    then = datetime.fromtimestamp(now + min(seconds, LARGEST_NUMBER))  # by epoch: a change to summer time is in it
-    return f"{then:%H:%M:%S}" if then.date() == datetime.fromtimestamp(now).date() else f"{then:%a %d %b %H:%M}"
+class SecretFilter(logging.Filter):
+    """Takes the access token and the passwords of proxies out of whatever is logged."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        super().__init__()
+        secrets = {environment.get(TOKEN_VARIABLE, "")}
+        for name, value in environment.items():
+            if name.lower().endswith("_proxy") and "@" in value:
+                secrets |= proxy_secrets(value)
+        longest_first = sorted(secrets, key=len, reverse=True)
+        patterns = [
+            re.escape(secret[:SECRET_START]) + (r"[^\s'\"]*" if len(secret) > SECRET_START else "")
+            for secret in longest_first
+            if len(secret) >= SHORTEST_SECRET
+        ]
+        self._secrets = re.compile("|".join(patterns)) if patterns else None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replace the record's message by one without secrets; returns True, to have it logged."""
+        if self._secrets:
+            record.msg, record.args = self._secrets.sub(HIDDEN, record.getMessage()), ()
+        return True
 
 
-def show(text: str) -> None:
-    """Write to the terminal, if it is still there."""
-    with contextlib.suppress(OSError):
-        sys.stderr.write(text)
-        sys.stderr.flush()
+def proxy_secrets(address: str) -> set[str]:
+    """Return what a proxy's address has between `//` and `@`: as it is, decoded, and in pieces.
+
+    A library that can't parse an address repeats the piece of the password that it stumbled over.
+    """
+    before_host = address.rpartition("@")[0]
+    login = before_host.partition("//")[2] or before_host
+    password = login.partition(":")[2] or login
+    passwords = {password, urllib.parse.unquote(password)}
+    pieces = {piece for each in passwords for piece in re.split(r"[/?#@%:]", each)}
+    return {login, urllib.parse.unquote(login), *passwords, *pieces}
 
 
 def describe(profile: Profile, fields: Collection[str]) -> str:
-    """What was found of a profile, in words, where a source can fill `fields`."""
+    """Say what was fetched of a profile, from a source that can fill `fields`."""
     if profile.error:
         return ERRORS[profile.error]
-    category, biography = clean(profile.category_name or ""), clean(profile.biography or "")
+    biography = clean(profile.biography or "")
     bio = f"bio of {len(biography)} characters" if biography else "no bio"
-    return f"{printable(category) or 'no category'}, {bio}" if "category_name" in fields else bio
+    if "category_name" not in fields:
+        return bio
+    category = printable(clean(profile.category_name or ""))
+    return f"{category or 'no category'}, {bio}"
 
 
-def tell_plan(run: Enrichment) -> None:
+def log_plan(run: Enrichment) -> None:
     """Log what the run is going to do, and how long that takes."""
     unusable: dict[str, list[str]] = {}
     for row in run.rows:
@@ -1416,260 +1939,398 @@ def tell_plan(run: Enrichment) -> None:
             unusable.setdefault(printable(row.handle_cell), []).append(str(row.number))
     for cell, numbers in unusable.items():
         log.info("No usable handle: '%s' in row %s", cell, ", ".join(numbers))
-    profiles, to_ask, cached = len(run.usernames), len(run.unsettled()), run.count_settled()
+    profiles, cached, to_fetch = len(run.usernames), run.count_settled(), len(run.to_fetch())
     log.info(
-        "Plan: %d rows; %d profiles in column '%s': %d already cached, %d with nothing to fill, %d to be asked; "
-        "without a handle: %d; source: %s%s",
-        *(len(run.rows), profiles, printable(run.sheet.handle_header), cached, profiles - cached - to_ask, to_ask),
-        *(sum(map(len, unusable.values())), run.source.name, run.source.lacks()),
+        "Plan: %d rows; %d profiles in column '%s': "
+        "%d already cached, %d already filled, %d to fetch; without a handle: %d; source: %s%s",
+        len(run.rows),
+        profiles,
+        printable(run.sheet.handle_header),
+        cached,
+        profiles - cached - to_fetch,
+        to_fetch,
+        sum(map(len, unusable.values())),
+        run.source.name,
+        run.source.unfilled_columns(),
     )
-    if to_ask:
-        args, seconds, pauses = run.args, run.eta(to_ask), run.pauses(to_ask)
-        each = f"of {duration(args.batch_pause)} between batches of {args.batch_size}"
-        with_pauses = f", with {pauses} pause{'s' * (pauses > 1)} {each}"
-        log.info(
-            "At %g a minute%s: about %s, done at %s",
-            *(args.rate_limit, with_pauses if pauses else "", duration(seconds), clock_in(seconds)),
-        )
+    if to_fetch:
+        log_estimate(run, to_fetch)
 
 
-def tell_result(run: Enrichment, from_cache: int, seconds: float) -> None:
-    """Log the coverage of the columns before and after, the counts, and what stayed open."""
-    rows, cached = run.sheet.rows, run.cache.profiles
-    blank = Counter(title for row in rows for title in row.blank)
-    gained = Counter(title for row in rows for title in run.sheet.gains(row, cached))
+def log_estimate(run: Enrichment, profiles: int) -> None:
+    """Log how long it takes to fetch so many profiles, and when that ends."""
+    pauses = run.pauses_ahead(profiles)
+    with_pauses = (
+        f", with {pauses} pause{'s' if pauses > 1 else ''} of "
+        f"{format_duration(run.batches.pause)} between batches of {run.batches.size}"
+    )
+    seconds = run.eta(profiles)
+    log.info(
+        "At %g a minute%s: about %s, done at %s",
+        run.args.rate_limit,
+        with_pauses if pauses else "",
+        format_duration(seconds),
+        clock_in(seconds),
+    )
+
+
+def log_progress(run: Enrichment, index: int, username: str, result: str, profiles: int) -> None:
+    """Log what came of the profile in the row at `index`, with so many profiles still to fetch."""
+    eta = run.eta(profiles)
+    log.info(
+        "[%d/%d] @%s: %s | %s left, done at %s",
+        index + 1,
+        len(run.rows),
+        username,
+        result,
+        format_duration(eta),
+        clock_in(eta),
+    )
+
+
+def log_summary(
+    run: Enrichment, still_open: Sequence[str], from_cache: int, seconds: float
+) -> None:
+    """Log the coverage before and after, the counts, and which profiles are still open.
+
+    `from_cache` is how many profiles there was nothing to fetch of; `seconds` is what the run took.
+    """
+    log.info("Coverage:\n  %s", "\n  ".join(coverage_table(run.sheet, run.cache.profiles)))
+    cached = [run.cache.profiles[name] for name in run.usernames & run.cache.profiles.keys()]
+    counts = Counter(profile.error for profile in cached)
+    without_data = [
+        f"{counts[error]} {words}"
+        for error, words in ERRORS.items()
+        if counts[error] or error == NOT_FOUND
+    ]
+    log.info(
+        "%d fetched, %d from cache, %s, %d without handle, %d still open; took %s; source: %s%s",
+        len(run.fetched),
+        from_cache,
+        ", ".join(without_data),
+        sum(row.username is None for row in run.rows),
+        len(still_open),
+        format_duration(seconds),
+        run.source.name,
+        run.source.unfilled_columns(),
+    )
+    for username in still_open:
+        if username in run.fetched:
+            reason = run.open.get(username, "interrupted while it was being fetched")
+            log.info("Still open: @%s: %s", username, reason)
+    if not_fetched := len(set(still_open) - run.fetched):
+        log.info("Still open: %d not fetched yet", not_fetched)
+
+
+def coverage_table(sheet: Sheet, profiles: Mapping[str, Profile]) -> list[str]:
+    """Return the lines of a table: how many cells of each column are filled, before and after."""
+    rows = len(sheet.rows)
+    blank = Counter(column for row in sheet.rows for column in row.blank)
+    gained = Counter(column for row in sheet.rows for column in sheet.new_cells(row, profiles))
     table = [f"{'Column':<9} {'before':<15} {'after':<15} gained"]
-    for title in COLUMNS:
-        filled = len(rows) - blank[title]
-        before, after = coverage(filled, len(rows)), coverage(filled + gained[title], len(rows))
-        table.append(f"{title:<9} {before:<15} {after:<15} {gained[title]:>+6}")
-    log.info("Coverage:\n  %s", "\n  ".join(table))
-    unsettled = [username for _, username in run.unsettled()]
-    errors = Counter(cached[name].error for name in run.usernames & cached.keys())
-    missing = ", ".join(
-        f"{errors[error]} {words}" for error, words in ERRORS.items() if errors[error] or error == NOT_FOUND
-    )
-    log.info(
-        "%d asked, %d from cache, %s, %d without handle, %d still open; took %s; source: %s%s",
-        *(len(run.asked), from_cache, missing),
-        *(sum(row.username is None for row in run.rows), len(unsettled), duration(seconds)),
-        *(run.source.name, run.source.lacks()),
-    )
-    for username in unsettled:
-        if username in run.asked:
-            log.info("Still open: @%s: %s", username, run.open.get(username, "stopped while it was asked for"))
-    if not_asked := len(set(unsettled) - run.asked):
-        log.info("Still open: %d not asked for yet", not_asked)
+    for column in COLUMNS:
+        filled = rows - blank[column]
+        before, after = coverage(filled, rows), coverage(filled + gained[column], rows)
+        table.append(f"{column:<9} {before:<15} {after:<15} {gained[column]:>+6}")
+    return table
 
 
 def coverage(filled: int, rows: int) -> str:
-    """A cell of the coverage table: `396/425  93%`."""
+    """Return a cell of the coverage table: `396/425  93%`."""
     share = f"{filled / rows:.0%}" if rows else "-"
     return f"{filled:>{len(str(rows))}}/{rows} {share:>4}"
 
 
-# ---- The command line ----
+# ==================================================================================================
+# Command line
+# ==================================================================================================
 
-SLOWEST_RATE = 0.001  # less than two requests a day
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-EXIT_DONE, EXIT_OPEN, EXIT_UNUSABLE, EXIT_SIGNALLED = 0, 1, 2, 128  # 128 + the signal's number, as shells do
+SLOWEST_RATE = 0.001  # requests a minute: less than two a day
+EXIT_DONE, EXIT_INCOMPLETE, EXIT_UNUSABLE = 0, 1, 2
+EXIT_SIGNALLED = 128  # plus the signal's number, as shells do
+DESCRIPTION = """\
+Fill the GENRE and Details columns of a CSV with the category and biography
+of each Instagram profile: slowly, resumably, without losing any."""
+EXIT_CODES = """\
+exit codes: 0 every profile settled; 1 finished or stopped with profiles still
+open: run the same command again; 2 unusable arguments or input, nothing
+fetched; 130, 143, 129 interrupted (Ctrl+C, kill, hang-up), everything saved"""
 
 
-def number(kind: Callable[[str], float], least: float, what: str) -> Callable[[str], Any]:
-    """An argparse type: a number of `kind` from `least` up; `what` says what kind of number in words."""
+def bounded(kind: Callable[[str], float], least: float, what: str) -> Callable[[str], Any]:
+    """Return an argparse type for a `kind` from `least` to MAX_VALUE; `what` says it in words."""
 
     def parse(text: str) -> float:
         with contextlib.suppress(ValueError):
-            if least <= (value := kind(text)) <= LARGEST_NUMBER:
+            if least <= (value := kind(text)) <= MAX_VALUE:
                 return value
+        shown = printable(text)
         raise argparse.ArgumentTypeError(
-            f"must be {what}, from {least:.2g} to {LARGEST_NUMBER:.0f}, not '{printable(text)}'"
+            f"must be {what}, from {least:.2g} to {MAX_VALUE:.0f}, not '{shown}'"
         )
 
     return parse
 
 
 def account_id(text: str) -> str:
-    """An argparse type: the numeric id of an account."""
+    """Parse the numeric id of an account, as an argparse type; what is none is not repeated."""
     if not re.fullmatch(r"[0-9]{1,30}", text):
-        raise argparse.ArgumentTypeError(f"must be the numeric id of an account, not '{printable(text)}'")
+        raise argparse.ArgumentTypeError("must be the numeric id of an account")
     return text
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the command line; exits with 2 and the name of the flag where a value makes no sense."""
+    """Parse the command line; exits with 2 and the flag's name where a value makes no sense."""
     parser = argparse.ArgumentParser(
         prog="instagram_enrichment.py",
-        description="Fill the GENRE and Details columns of a CSV with the category and biography\n"
-        "of each Instagram profile: slowly, resumably, without losing any.",
-        epilog="exit codes: 0 every profile settled; 1 finished or stopped with profiles still\n"
-        "open: run the same command again; 2 unusable arguments or input, nothing\n"
-        "fetched; 130, 143, 129 interrupted (Ctrl+C, kill, hang-up), everything saved",
+        description=DESCRIPTION,
+        epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
-    count = number(int, 1, "a whole number")
-    rate = number(float, SLOWEST_RATE, "a number of requests a minute")
-    pause = number(float, 0, "a number of seconds")
-    add("-i", "--input", type=Path, required=True, metavar="CSV", help="path to input CSV file (required)")
-    add("-o", "--output", type=Path, required=True, metavar="CSV", help="path for output CSV file (required)")
-    text = "max requests per minute, 10 is recommended (default: %(default)g)"
-    add("-r", "--rate-limit", type=rate, default=20, metavar="N", help=text)
-    text = "directory for cache and progress files (default: %(default)s)"
-    add("--cache-dir", type=Path, default=Path(".tmp"), metavar="DIR", help=text)
-    text = "re-fetch all profiles, ignoring cache and progress (default: off)"
-    add("-f", "--force", action="store_true", help=text)
-    text = "work on the first N rows only, for testing (default: all)"
-    add("--limit", type=count, metavar="N", help=text)
-    add("-v", "--verbose", action="store_true", help="debug logging (default: off)")
-    text = "profiles to process per batch (default: %(default)d)"
-    add("-b", "--batch-size", type=count, default=100, metavar="N", help=text)
-    text = "seconds to pause between batches, 0 for none (default: %(default)g)"
-    add("--batch-pause", type=pause, default=1800, metavar="SECONDS", help=text)
-    text = "header of the column that holds the handle (default: found by itself)"
-    add("--username-column", metavar="HEADER", help=text)
-    text = f"ask Meta's official API as your own professional account with this numeric id, with the token in {GRAPH_TOKEN} (default: off)"
-    add("--graph-api", type=account_id, metavar="IG_USER_ID", help=text)
+    parser.add_argument(
+        "-i",
+        "--input",
+        type=Path,
+        required=True,
+        metavar="CSV",
+        help="path to input CSV file (required)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="CSV",
+        help="path for output CSV file (required)",
+    )
+    parser.add_argument(
+        "-r",
+        "--rate-limit",
+        type=bounded(float, SLOWEST_RATE, "a number of requests a minute"),
+        default=20,
+        metavar="N",
+        help="max requests per minute, 10 is recommended (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--cache-dir",
+        type=Path,
+        default=Path(".tmp"),
+        metavar="DIR",
+        help="directory for cache and progress files (default: %(default)s)",
+    )
+    parser.add_argument(
+        "-f",
+        "--force",
+        action="store_true",
+        help="re-fetch all profiles, ignoring cache and progress (default: off)",
+    )
+    parser.add_argument(
+        "--limit",
+        type=bounded(int, 1, "a whole number"),
+        metavar="N",
+        help="work on the first N rows only, for testing (default: all)",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="debug logging (default: off)")
+    parser.add_argument(
+        "-b",
+        "--batch-size",
+        type=bounded(int, 1, "a whole number"),
+        default=100,
+        metavar="N",
+        help="profiles to process per batch (default: %(default)d)",
+    )
+    parser.add_argument(
+        "--batch-pause",
+        type=bounded(float, 0, "a number of seconds"),
+        default=1800,
+        metavar="SECONDS",
+        help="seconds to pause between batches, 0 for none (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--username-column",
+        metavar="HEADER",
+        help="header of the column that holds the handle (default: found by itself)",
+    )
+    parser.add_argument(
+        "--graph-api",
+        type=account_id,
+        metavar="IG_USER_ID",
+        help="fetch from Meta's official API, as your own professional account with this numeric "
+        f"id, with the token in {TOKEN_VARIABLE} (default: off)",
+    )
     return parser.parse_args(argv)
 
 
 def access_token() -> str:
-    """The token for the Graph API; raises UnusableError where there is none that could be one."""
-    token = os.environ.get(GRAPH_TOKEN, "")
+    """Read the token for the Graph API; raises UnusableError where there is none that could be."""
+    token = os.environ.get(TOKEN_VARIABLE, "")
     if not re.fullmatch(r"[\x21-\x7e]+", token):
-        why = "has a space, a line break or another character that no token has" if token else "is not set"
-        raise UnusableError(f"{GRAPH_TOKEN} {why}: --graph-api needs your access token in it (the README says how)")
+        no_token = "has a space, a line break or another character that no token has"
+        why = no_token if token else "is not set"
+        raise UnusableError(
+            f"{TOKEN_VARIABLE} {why}: --graph-api needs your access token in it "
+            "(the README says how)"
+        )
     return token
 
 
+def choose_source(args: argparse.Namespace) -> Source:
+    """Return the source that the command line asks for; raises UnusableError without a token."""
+    return graph_api(args.graph_api, access_token()) if args.graph_api else web_address()
+
+
 def check_output(args: argparse.Namespace) -> None:
-    """Make sure that the output has a place of its own; raises UnusableError."""
+    """Raise UnusableError where the output has no place of its own; resolves its links."""
     output = args.output = Path(os.path.realpath(args.output))
-    why = ""
+    state_folder = Path(os.path.realpath(args.cache_dir))
+    is_state = output.name.startswith((CACHE_FILE, PROGRESS_FILE, LOCK_FILE))
+    places = (output, temp_path(output))
     if output.exists() and not output.is_file():
         why = "is a folder or a device: give the path of a CSV file"
-    elif any(path.exists() and path.samefile(args.input) for path in (output, part_of(output))):
+    elif any(path.exists() and path.samefile(args.input) for path in places):
         why = "is the input itself: give another path, the input stays as it is"
     elif not output.parent.is_dir():
         why = "is in a folder that does not exist: make the folder, or give another path"
-    elif output.parent == Path(os.path.realpath(args.cache_dir)) and output.name.startswith(
-        (CACHE_FILE, PROGRESS_FILE, LOCK_FILE)
-    ):
+    elif output.parent == state_folder and is_state:
         why = "is where the program keeps its own files: give another path"
-    if why:
-        raise UnusableError(f"--output {printable(str(output))} {why}")
+    else:
+        return
+    raise UnusableError(f"--output {printable(str(output))} {why}")
 
 
-def enrich(args: argparse.Namespace) -> int:
-    """Do what the command line asks for; returns the exit code. Raises UnusableError before the first request."""
-    started = Moment.after(0.0)
-    source = graph_api(args.graph_api, access_token()) if args.graph_api else web_address()
-    sheet = Sheet(args.input, args.username_column)
+def enrich(args: argparse.Namespace, waiter: Waiter) -> int:
+    """Do what the command line asks for; returns the exit code.
+
+    Raises UnusableError and Interrupted, both before the first request only.
+    """
+    stopwatch = Stopwatch.start()
+    source = choose_source(args)
+    sheet = waiter.wait_for(Sheet, args.input, args.username_column)  # it may come from a pipe
     try:
         check_output(args)
-        args.cache_dir.mkdir(parents=True, exist_ok=True)
+        check_proxy(source.request("")[0])
         with contextlib.closing(Lock(args.cache_dir)) as lock:
-            cache = Cache(args.cache_dir / CACHE_FILE)
-            progress = Progress(args.cache_dir / PROGRESS_FILE, len(sheet.rows), max(LONGEST_WAIT, args.batch_pause))
-            moments = cache.moments()
-            write_whole(args.output, sheet.render(cache.profiles))
-            if args.force:
-                progress.move_to(0)
-                if cache.profiles:
-                    backup = cache.start_over()
-                    log.info(
-                        "--force: all is fetched anew, into an output without the old answers; they are in %s",
-                        printable(str(backup)),
-                    )
-                log.info("--force: if this run stops half-way, go on with the same command WITHOUT --force")
-            latest = moments[-1] if moments else -math.inf
-            last_request = max(lock.last_request, latest)
-            limiter = RateLimiter(args.rate_limit, last_request, progress.not_before, lock.touch, progress.hold_until)
-            was_answered = latest > time.time() - GIVE_UP_AFTER
-            asking = Asking(source, limiter, cache.profiles, args.batch_pause, was_answered)
-            return finish(Enrichment(sheet, cache, progress, limiter, asking, moments, args), started)
+            return run_and_report(open_run(args, waiter, source, sheet, lock), stopwatch)
     except OSError as error:
         if error.errno not in DISK_FULL:
-            raise UnusableError(f"{tell_os_error(error)}: give another path") from error
-        log.error("%s: free some space and run the same command again", tell_os_error(error))
-        return EXIT_OPEN
+            raise UnusableError(f"{format_os_error(error)}: give another path") from error
+        log.error("%s: free some space and run the same command again", format_os_error(error))
+        return EXIT_INCOMPLETE
 
 
-def finish(run: Enrichment, started: Moment) -> int:
-    """Run to the end, or as far as it goes; save and tell what there is. Returns the exit code."""
+def open_run(
+    args: argparse.Namespace, waiter: Waiter, source: Source, sheet: Sheet, lock: Lock
+) -> Enrichment:
+    """Read the state, write the first output, and put the run together; raises OSError."""
+    cache = Cache(args.cache_dir / CACHE_FILE)
+    longest_wait = max(LONGEST_WAIT, args.batch_pause)
+    progress = Progress(args.cache_dir / PROGRESS_FILE, len(sheet.rows), longest_wait)
+    fetch_times = cache.fetch_times()
+    had_data = bool(fetch_times) and fetch_times[-1] > time.time() - RECENTLY
+    write_atomic(args.output, sheet.render(cache.profiles))
+    if args.force:
+        forget(cache, progress)
+    limiter = RateLimiter(
+        args.rate_limit, progress.not_before, waiter, lock.renew, progress.block_until
+    )
+    fetcher = Fetcher(source, limiter, waiter, cache.profiles, args.batch_pause, had_data)
+    batches = Batches(args.batch_size, args.batch_pause, args.rate_limit, fetch_times)
+    return Enrichment(sheet, cache, progress, limiter, fetcher, batches, args)
+
+
+def forget(cache: Cache, progress: Progress) -> None:
+    """Start afresh for `--force`: set the cache aside, and go to the top."""
+    progress.move_to(0)
+    if cache.profiles:
+        backup = cache.set_aside()
+        log.info(
+            "--force: fetching all profiles anew, into an output without what was cached; "
+            "that is now in %s",
+            printable(str(backup)),
+        )
+    log.info("--force: if this run stops half-way, resume with the same command WITHOUT --force")
+
+
+def run_and_report(run: Enrichment, stopwatch: Stopwatch) -> int:
+    """Run to the end, or as far as it goes; save, and log the result. Returns the exit code."""
     again = "run the same command again" + (", but WITHOUT --force" if run.args.force else "")
     from_cache = run.count_settled()
+    log_plan(run)
     code = EXIT_DONE
-    tell_plan(run)
     try:
         run.run()
-    except (Interrupted, StoppedError, UnusableError, OSError) as reason:
-        code, why = EXIT_OPEN, str(reason)
-        if isinstance(reason, Interrupted):
-            code, why = EXIT_SIGNALLED + reason.args[0], f"Interrupted by {reason.args[0].name}"
-        elif isinstance(reason, OSError):
-            why = f"Could not save ({tell_os_error(reason)})"
-        saved, rows = save(run), len(run.rows)
-        done = next((index for index, _ in run.unsettled() if index >= run.progress.rows_done), rows)
-        why = why[:1].upper() + why[1:]
-        log.error("%s. Stopped after %d of %d rows, %s; to go on, %s", why, done, rows, saved, again)
-    tell_result(run, from_cache, -started.left())
-    if code == EXIT_DONE and run.unsaved:
-        log.error("The answers are in the cache, but not in the output: mend that, and %s", again)
-        return EXIT_OPEN
-    if code == EXIT_DONE and run.unsettled():
+    except Interrupted as interrupted:
+        signum: signal.Signals = interrupted.args[0]
+        code = EXIT_SIGNALLED + signum
+        stop(run, f"Interrupted by {signum.name}", again)
+    except OSError as error:
+        code = EXIT_INCOMPLETE
+        stop(run, f"Could not save ({format_os_error(error)})", again)
+    except (StoppedError, UnusableError) as error:
+        code = EXIT_INCOMPLETE
+        stop(run, str(error), again)
+    still_open = [username for _, username in run.to_fetch()]
+    log_summary(run, still_open, from_cache, stopwatch.elapsed())
+    if code == EXIT_DONE and run.output_error:
+        log.error("What was fetched is in the cache, not in the output: mend that, and %s", again)
+        return EXIT_INCOMPLETE
+    if code == EXIT_DONE and still_open:
         log.error("Some profiles are still open: %s", again)
-        return EXIT_OPEN
+        return EXIT_INCOMPLETE
     return code
 
 
+def stop(run: Enrichment, why: str, again: str) -> None:
+    """Write the last checkpoint of a run that stops early, and log where it stopped."""
+    saved = save(run)
+    not_done = (index for index, _ in run.to_fetch() if index >= run.progress.rows_done)
+    rows = len(run.rows)
+    log.error(
+        "%s. Stopped after %d of %d rows, %s; to resume, %s",
+        why[:1].upper() + why[1:],
+        next(not_done, rows),
+        rows,
+        saved,
+        again,
+    )
+
+
 def save(run: Enrichment) -> str:
-    """Write the last checkpoint of a run that stops early; returns what became of it, in words."""
-    saved = "everything so far is saved"
+    """Write a last checkpoint; returns what is saved, in words."""
     try:
         run.checkpoint()
     except OSError:
-        saved = "every answer so far is in the output"
-    return "every answer so far is in the cache, but not in the output" if run.unsaved else saved
-
-
-def tell_os_error(error: OSError) -> str:
-    """Say in one line what the operating system refused."""
-    return f"{printable(error.filename)}: {error.strerror}" if error.filename else printable(str(error))
-
-
-def interrupt(signum: int, frame: object) -> NoReturn:
-    """The signal handler: raises Interrupted once; from then on nothing may disturb the saving."""
-    for each in SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    raise Interrupted(signal.Signals(signum))
+        if not run.output_error:
+            return "what was fetched is in the output"
+    if run.output_error:
+        return "what was fetched is in the cache, not in the output"
+    return "everything so far is saved"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program with `argv` (by default the process's own arguments); returns the exit code."""
+    """Run the program with `argv`, by default the process's own; returns the exit code."""
     args = parse_arguments(argv)
-    logging.raiseExceptions = False  # a log that can't be written (a full disk) does not end the night
+    logging.raiseExceptions = False  # a log that can't be written (a full disk) ends no night
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
+    secrets = SecretFilter(os.environ)
     log.addHandler(handler)
+    log.addFilter(secrets)
     log.setLevel(logging.DEBUG if args.verbose else logging.INFO)
-    previous = {each: signal.getsignal(each) for each in SIGNALS}
-    for each in SIGNALS:
-        if each != signal.SIGHUP or previous[each] != signal.SIG_IGN:  # nohup's wish is respected
-            signal.signal(each, interrupt)
+    waiter = Waiter()
     try:
-        return enrich(args)
+        with waiter:
+            return enrich(args, waiter)
     except UnusableError as error:
         log.error("Error: %s", error)
         return EXIT_UNUSABLE
     except Interrupted as interrupted:
         signum: signal.Signals = interrupted.args[0]
-        log.error("Interrupted by %s while nothing was asked for; nothing is lost", signum.name)
+        log.error("Interrupted by %s before the first request; nothing is lost", signum.name)
         return EXIT_SIGNALLED + signum
     finally:
+        log.removeFilter(secrets)
         log.removeHandler(handler)
-        for each in SIGNALS:
-            signal.signal(each, previous[each])
 
 
 if __name__ == "__main__":

@@ -35,20 +35,41 @@ print(code, time.perf_counter() - ready, resource.getrusage(resource.RUSAGE_SELF
 
 
 def entry(name: str) -> ig.Profile:
-    biography = f"The biography of {name}: coffee, mountains and \u2615, write to us at any time " * 2
-    return ig.Profile(name, name.title(), biography, "Blogger", 1000, True, False, "2026-01-22T10:30:00+00:00", None)
+    biography = (
+        f"The biography of {name}: coffee, mountains and \u2615, write to us at any time " * 2
+    )
+    return ig.Profile(
+        name,
+        name.title(),
+        biography,
+        "Blogger",
+        1000,
+        True,
+        False,
+        "2026-01-22T10:30:00+00:00",
+        None,
+    )
 
 
 def write_state(folder: Path, rows: int, cached: int) -> list[str]:
     """Make a list and a cache in `folder`; returns the flags for them."""
     names = [f"profile.{number}" for number in range(rows)]
     body = "".join(f'{name},Name,"Books\nTravel",,@{name}\r\n' for name in names)
-    (folder / "list.csv").write_bytes(("Rank,Name ,GENRE,Details,Instagram Handle\r\n" + body).encode())
+    (folder / "list.csv").write_bytes(
+        ("Rank,Name ,GENRE,Details,Instagram Handle\r\n" + body).encode()
+    )
     cache = folder / "state"
     cache.mkdir()
     lines = ",\n".join(f'"{name}": {json.dumps(entry(name)._asdict())}' for name in names[:cached])
     (cache / "ig_cache.json").write_text("{\n" + lines + ("\n}\n" if cached else "}\n"))
-    return ["-i", str(folder / "list.csv"), "-o", str(folder / "out.csv"), "--cache-dir", str(cache)]
+    return [
+        "-i",
+        str(folder / "list.csv"),
+        "-o",
+        str(folder / "out.csv"),
+        "--cache-dir",
+        str(cache),
+    ]
 
 
 def saving(sizes: list[int]) -> None:
@@ -57,7 +78,9 @@ def saving(sizes: list[int]) -> None:
         caches = []
         for size in sizes:
             cache = ig.Cache(Path(folder) / str(size))
-            cache.profiles = {f"profile.{number}": entry(f"profile.{number}") for number in range(size)}
+            cache.profiles = {
+                f"profile.{number}": entry(f"profile.{number}") for number in range(size)
+            }
             cache._write_all(cache.profiles)
             caches.append(cache)
         costs: list[list[float]] = [[] for _ in sizes]
@@ -83,10 +106,14 @@ def fully_cached(sizes: list[int]) -> None:
             shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         code, seconds, peak = shown.split()
         assert code == "0", shown
-        print(f"{rows:>38,} {float(seconds):>11.2f} {float(peak):>9.0f} {float(seconds) / rows * 1000:>10.3f}")
+        print(
+            f"{rows:>38,} {float(seconds):>11.2f} {float(peak):>9.0f} {float(seconds) / rows * 1000:>10.3f}"
+        )
 
 
-def run_compressed(clock: CompressedTime, profiles: int, cached: int, *flags: str) -> tuple[float, float, list[float]]:
+def run_compressed(
+    clock: CompressedTime, profiles: int, cached: int, *flags: str
+) -> tuple[float, float, list[float]]:
     """Run on `profiles` of which some are cached; returns the estimate, what it took, and when requests came."""
     with tempfile.TemporaryDirectory() as folder:
         paths = write_state(Path(folder), profiles, cached)
@@ -100,7 +127,11 @@ def run_compressed(clock: CompressedTime, profiles: int, cached: int, *flags: st
                 code = ig.main([*paths, *flags])
             ig.tell_plan = tell_plan
             assert code == 0
-            return estimates[0], clock.monotonic() - started, [request.time for request in server.log]
+            return (
+                estimates[0],
+                clock.monotonic() - started,
+                [request.time for request in server.log],
+            )
 
 
 def limiter(clock: CompressedTime) -> None:
@@ -116,7 +147,9 @@ def estimate(clock: CompressedTime) -> None:
     print("\nThe plan's estimate        profiles  cached   rate   estimate s    took s   ratio")
     for cached, rate in ((0, 10), (212, 10), (0, 20), (212, 20)):
         planned, took, _ = run_compressed(clock, 425, cached, "-r", str(rate))
-        print(f"{425:>35} {cached:>7} {rate:>6} {planned:>12.0f} {took:>9.0f} {planned / took:>7.3f}")
+        print(
+            f"{425:>35} {cached:>7} {rate:>6} {planned:>12.0f} {took:>9.0f} {planned / took:>7.3f}"
+        )
 
 
 def night(clock: CompressedTime) -> None:
@@ -136,7 +169,9 @@ def night(clock: CompressedTime) -> None:
 
 
 def main() -> None:
-    fully_cached([4_000, 40_000, 100_000])  # first: a child's peak memory is never below its parent's
+    fully_cached(
+        [4_000, 40_000, 100_000]
+    )  # first: a child's peak memory is never below its parent's
     saving([100, 1_000, 10_000, 100_000])
     clock = CompressedTime().install(Forever)
     limiter(clock)

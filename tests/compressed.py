@@ -18,7 +18,9 @@ class Patcher(Protocol):
 class CompressedTime:
     def __init__(self, speed: float = float("inf"), skipped: float = 0.0) -> None:
         self.skipped = skipped
-        self.lid_closed = 0.0  # seconds that the wall clock went on while everything else stood still
+        self.lid_closed = (
+            0.0  # seconds that the wall clock went on while everything else stood still
+        )
         self._events: list[tuple[float, Callable[[], None]]] = []
         self._speed = speed
         self._sleep, self._monotonic, self._time = time.sleep, time.monotonic, time.time

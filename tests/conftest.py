@@ -93,7 +93,7 @@ class World:
 
     def run_and_interrupt(self, seconds: float, *flags: str) -> Result:
         """Run the program, and press Ctrl+C after so many seconds of sleep."""
-        self.clock.at(seconds, lambda: instagram_enrichment.interrupt(signal.SIGINT, None))
+        self.clock.at(seconds, lambda: signal.raise_signal(signal.SIGINT))
         return self.run(*flags)
 
     def move_output(self) -> None:
@@ -122,7 +122,9 @@ class World:
 
     @property
     def rows(self) -> list[list[str]]:
-        return list(csv.reader(io.StringIO(self.output.read_bytes().decode("utf-8-sig"), newline="")))
+        return list(
+            csv.reader(io.StringIO(self.output.read_bytes().decode("utf-8-sig"), newline=""))
+        )
 
     def biographies(self) -> dict[str, str]:
         """Handle -> Details of the output."""
@@ -130,7 +132,9 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, standin: StandIn, clock: CompressedTime, capsys: pytest.CaptureFixture[str]) -> World:
+def world(
+    tmp_path: Path, standin: StandIn, clock: CompressedTime, capsys: pytest.CaptureFixture[str]
+) -> World:
     return World(tmp_path, standin, clock, capsys)
 
 

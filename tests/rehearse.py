@@ -51,9 +51,13 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[float, list[str], bool]
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--speed", type=float, default=600.0, help="how many times as fast (default: %(default)g)")
     parser.add_argument(
-        "-i", "--input", help=f"a list of your own; only the sample's profiles are known (default: {SAMPLE.name})"
+        "--speed", type=float, default=600.0, help="how many times as fast (default: %(default)g)"
+    )
+    parser.add_argument(
+        "-i",
+        "--input",
+        help=f"a list of your own; only the sample's profiles are known (default: {SAMPLE.name})",
     )
     parser.add_argument("-o", "--output", help="where to write it (default: below .tmp/rehearsal)")
     parser.add_argument("--cache-dir", help="the state folder (default: .tmp/rehearsal)")
@@ -79,18 +83,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     say = functools.partial(print, "---", file=sys.stderr)
     with Night(known["users"]) as standin:
         standin.behaviour.update(known["behaviour"])
-        instagram_enrichment.API_URL, instagram_enrichment.GRAPH_URL = standin.url, standin.graph_url
-        os.environ[instagram_enrichment.GRAPH_TOKEN] = standin.token
+        instagram_enrichment.API_URL, instagram_enrichment.GRAPH_URL = (
+            standin.url,
+            standin.graph_url,
+        )
+        os.environ[instagram_enrichment.TOKEN_VARIABLE] = standin.token
         say(f"Act 1: a night, {speed:g} times as fast: instagram_enrichment.py {shlex.join(flags)}")
         code = instagram_enrichment.main(flags)
         if code in (1, 130, 143) and not args.force:
             say(
-                "To go on from there:", shlex.join([os.path.relpath(sys.executable), os.path.relpath(__file__), *flags])
+                "To go on from there:",
+                shlex.join([os.path.relpath(sys.executable), os.path.relpath(__file__), *flags]),
             )
         if code or args.force:
             return code
         asked = len(standin.log)
-        say(f"Act 2: the same command again. Act 1 sent {asked} requests; now every answer is in the cache.")
+        say(
+            f"Act 2: the same command again. Act 1 sent {asked} requests; now every answer is in the cache."
+        )
         code = instagram_enrichment.main(flags)
         say(f"Act 2 sent {len(standin.log) - asked} requests. To see what was filled:")
         print(shlex.join(["diff", str(args.input), str(args.output)]), file=sys.stderr)

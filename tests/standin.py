@@ -32,7 +32,11 @@ def page(body: bytes) -> tuple[int, dict[str, str], bytes]:
 
 def data(status: int, value: object, **headers: str) -> tuple[int, dict[str, str], bytes]:
     fields = {name.replace("_", "-"): text for name, text in headers.items()}
-    return status, {"Content-Type": "application/json; charset=utf-8", **fields}, json.dumps(value).encode()
+    return (
+        status,
+        {"Content-Type": "application/json; charset=utf-8", **fields},
+        json.dumps(value).encode(),
+    )
 
 
 def user(name: str) -> dict[str, Any]:
@@ -50,7 +54,9 @@ def user(name: str) -> dict[str, Any]:
 
 WAIT = "Please wait a few minutes before you try again."
 ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
-    "401": data(401, {"message": WAIT, "require_login": True, "igweb_rollout": True, "status": "fail"}),
+    "401": data(
+        401, {"message": WAIT, "require_login": True, "igweb_rollout": True, "status": "fail"}
+    ),
     "401 without a message": (401, {}, b""),
     "429": data(429, {"message": "rate limited", "status": "fail"}),
     "429 html": (429, {"Content-Type": "text/html"}, PAGE),
@@ -60,14 +66,22 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "400 feedback": data(400, {"message": "feedback_required"}),
     "400 login": (400, {"Content-Type": "text/html"}, b"login required"),
     "400 status fail": data(400, {"message": "useragent mismatch", "status": "fail"}),
-    "redirect to login": (302, {"Location": "https://www.instagram.com/accounts/login/?next=/"}, b""),
+    "redirect to login": (
+        302,
+        {"Location": "https://www.instagram.com/accounts/login/?next=/"},
+        b"",
+    ),
     "redirect to challenge": (302, {"Location": "/challenge/?next=/"}, b""),
     "login page": page(LOGIN_PAGE),
     "200 status fail": data(200, {"message": "something", "status": "fail"}),
     "404 please wait": data(404, {"message": WAIT}),
     "404 require_login": data(404, {"require_login": True}),
-    "null errors": data(200, {"data": {"user": None}, "errors": [{"message": "execution error"}], "status": "ok"}),
-    "null require_login": data(200, {"data": {"user": None}, "require_login": True, "status": "ok"}),
+    "null errors": data(
+        200, {"data": {"user": None}, "errors": [{"message": "execution error"}], "status": "ok"}
+    ),
+    "null require_login": data(
+        200, {"data": {"user": None}, "require_login": True, "status": "ok"}
+    ),
     "404": data(404, {}),
     "null": data(200, {"data": {"user": None}, "status": "ok"}),
     "page": page(PAGE),
@@ -87,22 +101,38 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
 
 def graph_error(status: int, code: int, **more: object) -> tuple[int, dict[str, str], bytes]:
     """An error as the Graph API reports it."""
-    error = {"message": f"(#{code}) something", "type": "OAuthException", "code": code, "fbtrace_id": "Aq1Xb2Yc3"}
+    error = {
+        "message": f"(#{code}) something",
+        "type": "OAuthException",
+        "code": code,
+        "fbtrace_id": "Aq1Xb2Yc3",
+    }
     return data(status, {"error": {**error, **more}})
 
 
-GRAPH_FIELDS = re.compile(r"business_discovery\.username\(([\w.]+)\)\{username,name,biography,followers_count\}")
+GRAPH_FIELDS = re.compile(
+    r"business_discovery\.username\(([\w.]+)\)\{username,name,biography,followers_count\}"
+)
 GRAPH_ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
-    "110": graph_error(400, 110, message="Invalid user id", error_subcode=2207013, is_transient=False),
+    "110": graph_error(
+        400, 110, message="Invalid user id", error_subcode=2207013, is_transient=False
+    ),
     "4": graph_error(403, 4, message="(#4) Application request limit reached", is_transient=True),
     "17": graph_error(400, 17),
     "32": graph_error(400, 32),
     "613": graph_error(400, 613),
     "80002": graph_error(400, 80002),
     "graph 429": (429, {}, b""),
-    "190": graph_error(400, 190, message="Error validating access token: the session has expired", error_subcode=463),
+    "190": graph_error(
+        400,
+        190,
+        message="Error validating access token: the session has expired",
+        error_subcode=463,
+    ),
     "102": graph_error(401, 102),
-    "10": graph_error(403, 10, message="(#10) Application does not have permission for this action"),
+    "10": graph_error(
+        403, 10, message="(#10) Application does not have permission for this action"
+    ),
     "200": graph_error(403, 200),
     "299": graph_error(400, 299),
     "100 33": graph_error(400, 100, error_subcode=33),
@@ -126,8 +156,16 @@ GRAPH_ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
 
 def discovery(fields: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
     """The Graph API's answer about a professional account."""
-    names = {"username": fields["username"], "name": fields["full_name"], "biography": fields["biography"]}
-    found = {**names, "followers_count": fields["edge_followed_by"]["count"], "id": "17841401234567890"}
+    names = {
+        "username": fields["username"],
+        "name": fields["full_name"],
+        "biography": fields["biography"],
+    }
+    found = {
+        **names,
+        "followers_count": fields["edge_followed_by"]["count"],
+        "id": "17841401234567890",
+    }
     return data(200, {"business_discovery": found, "id": "17841400000000000"})
 
 
@@ -156,7 +194,9 @@ class StandIn(ThreadingHTTPServer):
         self.blocked_until = float("-inf")
         self.blocked_with = "401"
         self.log: list[Request] = []
-        self.watch: Callable[[str], str | tuple[int, dict[str, str], bytes] | None] = lambda username: None
+        self.watch: Callable[[str], str | tuple[int, dict[str, str], bytes] | None] = (
+            lambda username: None
+        )
         self.delay = 0.0
         self.token = "EAAtest"
         self.streamed = 0  # bytes that a client took of an answer without end
@@ -181,7 +221,9 @@ class StandIn(ThreadingHTTPServer):
         return [request.username for request in self.log]
 
     def __enter__(self):
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -263,7 +305,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_torn(self) -> None:
         body = data(200, {"data": {"user": user("torn")}})[2]
-        self.send((200, {"Content-Type": "application/json", "Content-Length": str(len(body))}, body[:40]))
+        self.send(
+            (200, {"Content-Type": "application/json", "Content-Length": str(len(body))}, body[:40])
+        )
 
     def send_torn_page(self) -> None:
         self.send((200, {"Content-Type": "text/html", "Content-Length": "5000"}, PAGE))

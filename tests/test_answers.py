@@ -13,94 +13,100 @@ from standin import ANSWERS, LOGIN_PAGE, PAGE, StandIn, data, page, user
 import instagram_enrichment as ig
 
 MEANINGS: dict[str, Any] = {
-    "401": ig.Refusal,
-    "401 without a message": ig.Refusal,
-    "429": ig.Refusal,
-    "429 html": ig.Refusal,
-    "403": ig.Refusal,
-    "400 checkpoint": ig.Refusal,
-    "400 challenge": ig.Refusal,
-    "400 feedback": ig.Refusal,
-    "400 login": ig.Refusal,
-    "400 status fail": ig.Refusal,
-    "redirect to login": ig.Refusal,
-    "redirect to challenge": ig.Refusal,
-    "login page": ig.Refusal,
-    "200 status fail": ig.Refusal,
-    "404 please wait": ig.Refusal,
-    "404 require_login": ig.Refusal,
-    "null errors": ig.Refusal,
-    "null require_login": ig.Refusal,
-    "404": ig.Missing,
-    "null": ig.Missing,
-    "page": ig.Missing,
-    "500": ig.NetworkTrouble,
-    "503": ig.NetworkTrouble,
-    "not json": ig.NetworkTrouble,
-    "empty": ig.NetworkTrouble,
-    "list": ig.Unanswered,
-    "no user": ig.Unanswered,
-    "empty user": ig.Unanswered,
-    "somebody else": ig.Unanswered,
-    "400": ig.Unanswered,
-    "418": ig.Unanswered,
-    "redirect elsewhere": ig.Unanswered,
+    "401": ig.Blocked,
+    "401 without a message": ig.Blocked,
+    "429": ig.Blocked,
+    "429 html": ig.Blocked,
+    "403": ig.Blocked,
+    "400 checkpoint": ig.Blocked,
+    "400 challenge": ig.Blocked,
+    "400 feedback": ig.Blocked,
+    "400 login": ig.Blocked,
+    "400 status fail": ig.Blocked,
+    "redirect to login": ig.Blocked,
+    "redirect to challenge": ig.Blocked,
+    "login page": ig.Blocked,
+    "200 status fail": ig.Blocked,
+    "404 please wait": ig.Blocked,
+    "404 require_login": ig.Blocked,
+    "null errors": ig.Blocked,
+    "null require_login": ig.Blocked,
+    "404": ig.NotFound,
+    "null": ig.NotFound,
+    "page": ig.NotFound,
+    "500": ig.NetworkError,
+    "503": ig.NetworkError,
+    "not json": ig.NetworkError,
+    "empty": ig.NetworkError,
+    "list": ig.UnexpectedResponse,
+    "no user": ig.UnexpectedResponse,
+    "empty user": ig.UnexpectedResponse,
+    "somebody else": ig.UnexpectedResponse,
+    "400": ig.UnexpectedResponse,
+    "418": ig.UnexpectedResponse,
+    "redirect elsewhere": ig.UnexpectedResponse,
 }
 
 MORE_ANSWERS: list[tuple[tuple[int, dict[str, str], bytes], Any]] = [
-    (data(200, {"data": {"user": None}, "status": "fail"}), ig.Refusal),
-    (data(200, {"data": {"user": user("x")}, "status": "fail"}), ig.Refusal),
-    (data(200, {"data": {"user": None}, "message": "checkpoint_required"}), ig.Refusal),
-    (data(200, {"message": "login_required"}), ig.Refusal),
-    (data(200, {"require_login": True}), ig.Refusal),
-    (data(503, {"message": "Please wait a few minutes", "status": "fail"}), ig.Refusal),
-    (data(503, {"message": "Oops", "status": "fail"}), ig.NetworkTrouble),
-    (data(404, {"message": "User not found", "status": "fail"}), ig.Missing),
-    (data(404, {"errors": ["x"]}), ig.Refusal),
-    (data(404, {"errors": [], "require_login": False}), ig.Missing),
-    ((404, {"Content-Type": "text/html"}, PAGE), ig.Missing),
-    ((404, {"Content-Type": "text/html"}, LOGIN_PAGE), ig.Refusal),
-    ((404, {"Content-Type": "text/plain"}, b"Please wait a few minutes before you try again."), ig.Refusal),
-    ((404, {"Content-Type": "text/plain"}, b"Not found"), ig.Missing),
-    ((404, {}, b"<html><a href='/accounts/login/'>Log in</a></html>"), ig.Missing),
-    (page(b"<html><title>Log into Instagram</title></html>"), ig.Refusal),
-    ((404, {}, b"["), ig.Missing),
-    (data(200, {"data": {"user": []}}), ig.Unanswered),
-    (data(200, {"data": {"user": "x"}}), ig.Unanswered),
-    (data(200, {"data": {"user": False}}), ig.Unanswered),
-    (data(200, {"data": {"user": user("y")}}), ig.Unanswered),
-    (data(200, {"data": {"user": {"username": "xx"}}}), ig.Unanswered),
-    (data(200, {"data": None}), ig.Unanswered),
-    (data(200, {"data": []}), ig.Unanswered),
-    (data(200, {}), ig.Unanswered),
-    (data(200, 5), ig.Unanswered),
-    (data(200, "user"), ig.Unanswered),
-    (data(200, None), ig.NetworkTrouble),
-    (data(204, {}), ig.Unanswered),
-    (data(206, {"data": {"user": user("x")}}), ig.Unanswered),
-    (data(410, {}), ig.Unanswered),
-    (data(599, {}), ig.NetworkTrouble),
-    (data(999, {}), ig.Unanswered),
-    (data(999, {"status": "fail"}), ig.Refusal),
-    ((200, {}, b"[" * 200_000), ig.NetworkTrouble),
-    ((200, {}, b'{"data": {"user": {"follower_count": ' + b"9" * 5000 + b"}}"), ig.NetworkTrouble),
-    ((200, {}, b"\xff\xfe\x00"), ig.NetworkTrouble),
-    ((200, {}, b'<?xml version="1.0"?><Error/>'), ig.NetworkTrouble),
-    ((200, {"Content-Type": "text/html"}, b""), ig.NetworkTrouble),
-    ((200, {"Content-Type": "text/html"}, b"Bad gateway"), ig.NetworkTrouble),
-    ((200, {}, b"<!---->" * 5000 + b"x"), ig.NetworkTrouble),
-    ((200, {}, PAGE), ig.Missing),
-    ((200, {"Content-Type": "text/HTML"}, b"  <p>no html tag</p>"), ig.Missing),
-    ((200, {}, b"\xef\xbb\xbf \n<!-- x --><HTML lang=de>"), ig.Missing),
-    (page(b"<html><title>Page not found</title><a href='/accounts/login/'>Log in</a></html>"), ig.Missing),
-    (page(b"<html>Sorry, this page isn&#39;t available. <a>Log in</a></html>"), ig.Missing),
-    (page(b"<html><title>Blogin \xe2\x80\xa2 Instagram</title></html>"), ig.Missing),
-    (page(LOGIN_PAGE.upper()), ig.Refusal),
-    (page(b"<html><title>Log in \xe2\x80\xa2 Instagram</title></html>"), ig.Refusal),
-    (page(b"<html><title lang='en'>Sign-in</title></html>"), ig.Refusal),
-    (page(b"<html><title>Challenge required</title></html>"), ig.Refusal),
-    ((301, {"Location": "https://i.instagram.com/challenge/123/abc"}, b""), ig.Refusal),
-    ((303, {}, b""), ig.Unanswered),
+    (data(200, {"data": {"user": None}, "status": "fail"}), ig.Blocked),
+    (data(200, {"data": {"user": user("x")}, "status": "fail"}), ig.Blocked),
+    (data(200, {"data": {"user": None}, "message": "checkpoint_required"}), ig.Blocked),
+    (data(200, {"message": "login_required"}), ig.Blocked),
+    (data(200, {"require_login": True}), ig.Blocked),
+    (data(503, {"message": "Please wait a few minutes", "status": "fail"}), ig.Blocked),
+    (data(503, {"message": "Oops", "status": "fail"}), ig.NetworkError),
+    (data(404, {"message": "User not found", "status": "fail"}), ig.NotFound),
+    (data(404, {"errors": ["x"]}), ig.Blocked),
+    (data(404, {"errors": [], "require_login": False}), ig.NotFound),
+    ((404, {"Content-Type": "text/html"}, PAGE), ig.NotFound),
+    ((404, {"Content-Type": "text/html"}, LOGIN_PAGE), ig.Blocked),
+    (
+        (404, {"Content-Type": "text/plain"}, b"Please wait a few minutes before you try again."),
+        ig.Blocked,
+    ),
+    ((404, {"Content-Type": "text/plain"}, b"Not found"), ig.NotFound),
+    ((404, {}, b"<html><a href='/accounts/login/'>Log in</a></html>"), ig.NotFound),
+    (page(b"<html><title>Log into Instagram</title></html>"), ig.Blocked),
+    ((404, {}, b"["), ig.NotFound),
+    (data(200, {"data": {"user": []}}), ig.UnexpectedResponse),
+    (data(200, {"data": {"user": "x"}}), ig.UnexpectedResponse),
+    (data(200, {"data": {"user": False}}), ig.UnexpectedResponse),
+    (data(200, {"data": {"user": user("y")}}), ig.UnexpectedResponse),
+    (data(200, {"data": {"user": {"username": "xx"}}}), ig.UnexpectedResponse),
+    (data(200, {"data": None}), ig.UnexpectedResponse),
+    (data(200, {"data": []}), ig.UnexpectedResponse),
+    (data(200, {}), ig.UnexpectedResponse),
+    (data(200, 5), ig.UnexpectedResponse),
+    (data(200, "user"), ig.UnexpectedResponse),
+    (data(200, None), ig.NetworkError),
+    (data(204, {}), ig.UnexpectedResponse),
+    (data(206, {"data": {"user": user("x")}}), ig.UnexpectedResponse),
+    (data(410, {}), ig.UnexpectedResponse),
+    (data(599, {}), ig.NetworkError),
+    (data(999, {}), ig.UnexpectedResponse),
+    (data(999, {"status": "fail"}), ig.Blocked),
+    ((200, {}, b"[" * 200_000), ig.NetworkError),
+    ((200, {}, b'{"data": {"user": {"follower_count": ' + b"9" * 5000 + b"}}"), ig.NetworkError),
+    ((200, {}, b"\xff\xfe\x00"), ig.NetworkError),
+    ((200, {}, b'<?xml version="1.0"?><Error/>'), ig.NetworkError),
+    ((200, {"Content-Type": "text/html"}, b""), ig.NetworkError),
+    ((200, {"Content-Type": "text/html"}, b"Bad gateway"), ig.NetworkError),
+    ((200, {}, b"<!---->" * 5000 + b"x"), ig.NetworkError),
+    ((200, {}, PAGE), ig.NotFound),
+    ((200, {"Content-Type": "text/HTML"}, b"  <p>no html tag</p>"), ig.NotFound),
+    ((200, {}, b"\xef\xbb\xbf \n<!-- x --><HTML lang=de>"), ig.NotFound),
+    (
+        page(b"<html><title>Page not found</title><a href='/accounts/login/'>Log in</a></html>"),
+        ig.NotFound,
+    ),
+    (page(b"<html>Sorry, this page isn&#39;t available. <a>Log in</a></html>"), ig.NotFound),
+    (page(b"<html><title>Blogin \xe2\x80\xa2 Instagram</title></html>"), ig.NotFound),
+    (page(LOGIN_PAGE.upper()), ig.Blocked),
+    (page(b"<html><title>Log in \xe2\x80\xa2 Instagram</title></html>"), ig.Blocked),
+    (page(b"<html><title lang='en'>Sign-in</title></html>"), ig.Blocked),
+    (page(b"<html><title>Challenge required</title></html>"), ig.Blocked),
+    ((301, {"Location": "https://i.instagram.com/challenge/123/abc"}, b""), ig.Blocked),
+    ((303, {}, b""), ig.UnexpectedResponse),
 ]
 
 
@@ -110,8 +116,8 @@ MORE_ANSWERS: list[tuple[tuple[int, dict[str, str], bytes], Any]] = [
     ids=[*MEANINGS, *(f"{answer[0]} {answer[2][:40]!r}" for answer, _ in MORE_ANSWERS)],
 )
 def test_an_answer_means(answer: tuple[int, dict[str, str], bytes], meaning: Any) -> None:
-    with pytest.raises(ig.Unanswered) as unanswered:
-        ig.understand_web("x", ig.Response(*answer))
+    with pytest.raises(ig.FetchError) as unanswered:
+        ig.parse_web_response("x", ig.Response(*answer))
     assert unanswered.type is meaning
 
 
@@ -119,18 +125,22 @@ def test_every_answer_of_the_stand_in_has_a_meaning_in_this_table() -> None:
     assert MEANINGS.keys() == ANSWERS.keys()
 
 
-@pytest.mark.parametrize("fields", [user("ana"), user("ANA"), {"username": None}, {"id": "1"}, {"username": 5}])
+@pytest.mark.parametrize(
+    "fields", [user("ana"), user("ANA"), {"username": None}, {"id": "1"}, {"username": 5}]
+)
 def test_a_user_object_is_the_profile(fields: dict[str, Any]) -> None:
-    understood = ig.understand_web("ana", ig.Response(*data(200, {"data": {"user": fields}, "status": "ok"})))
-    profile = ig.Profile.answered("ana", understood)
+    understood = ig.parse_web_response(
+        "ana", ig.Response(*data(200, {"data": {"user": fields}, "status": "ok"}))
+    )
+    profile = ig.fetched_now("ana", understood)
     assert profile.error is None
     assert profile.biography == fields.get("biography")
 
 
 def test_a_message_from_outside_is_told_without_its_control_characters() -> None:
-    with pytest.raises(ig.Refusal) as refusal:
-        ig.understand_web("x", ig.Response(*data(401, {"message": "\x1b[31mwait\r\n\u202e"})))
-    assert str(refusal.value) == r"refused (401): \x1b[31mwait\x0d\x0a\x202e"
+    with pytest.raises(ig.Blocked) as refusal:
+        ig.parse_web_response("x", ig.Response(*data(401, {"message": "\x1b[31mwait\r\n\u202e"})))
+    assert str(refusal.value) == r"blocked (401): \x1b[31mwait\x0d\x0a\x202e"
 
 
 NOON = "Thu, 01 Jan 2026 12:00:00 GMT"
@@ -163,7 +173,7 @@ NOON = "Thu, 01 Jan 2026 12:00:00 GMT"
 def test_a_wait_is_asked_for_in_seconds_or_by_a_date_and_four_hours_at_most(
     headers: dict[str, str], seconds: float
 ) -> None:
-    assert ig.wait_asked_for(headers) == seconds
+    assert ig.requested_wait(headers) == seconds
 
 
 BROKEN_DATES = [
@@ -178,15 +188,17 @@ BROKEN_DATES = [
 
 @pytest.mark.parametrize("date", BROKEN_DATES)
 def test_a_date_that_is_broken_is_none(date: str) -> None:
-    assert 0 <= ig.wait_asked_for({"Date": date}) <= 14400
-    assert 0 <= ig.wait_asked_for({"Retry-After": date, "Date": date}) <= 14400
-    assert ig.wait_asked_for({"Retry-After": "120", "Date": date}) == 120
+    assert 0 <= ig.requested_wait({"Date": date}) <= 14400
+    assert 0 <= ig.requested_wait({"Retry-After": date, "Date": date}) <= 14400
+    assert ig.requested_wait({"Retry-After": "120", "Date": date}) == 120
 
 
 @pytest.mark.parametrize("headers", [{}, {"Date": "yesterday"}])
-def test_a_date_is_relative_to_our_own_clock_where_the_response_has_none(headers: dict[str, str]) -> None:
+def test_a_date_is_relative_to_our_own_clock_where_the_response_has_none(
+    headers: dict[str, str],
+) -> None:
     moment = formatdate(time.time() + 600, usegmt=True)
-    assert ig.wait_asked_for({"Retry-After": moment, **headers}) == pytest.approx(600, abs=2)
+    assert ig.requested_wait({"Retry-After": moment, **headers}) == pytest.approx(600, abs=2)
 
 
 ODD_FIELDS: dict[str, dict[str, Any]] = {
@@ -200,13 +212,24 @@ ODD_FIELDS: dict[str, dict[str, Any]] = {
     "followers not finite": {**user("odd.one"), "edge_followed_by": {"count": float("nan")}},
     "followers true": {**user("odd.one"), "edge_followed_by": {"count": True}},
     "nul": {**user("odd.one"), "biography": "a\0b"},
-    "ansi": {**user("odd.one"), "biography": "\x1b[2J\x1b]0;title\x07", "category_name": "\x1b[31mRed"},
+    "ansi": {
+        **user("odd.one"),
+        "biography": "\x1b[2J\x1b]0;title\x07",
+        "category_name": "\x1b[31mRed",
+    },
     "bidi": {**user("odd.one"), "biography": "\u202eevil\u2066", "category_name": "\u202eevil"},
     "line separators": {**user("odd.one"), "biography": "a\u2028b\u2029c\x85d\x0be"},
     "lone surrogate": {**user("odd.one"), "biography": "a\ud800b", "full_name": "\udfff"},
     "long": {**user("odd.one"), "biography": "long " * 2000},
-    "formula": {**user("odd.one"), "biography": '=HYPERLINK("http://127.0.0.1/";"x")', "category_name": "+1"},
-    "looks like the cache": {**user("odd.one"), "biography": '"}\n}\n"y": {"biography": "z", "error": null},\n'},
+    "formula": {
+        **user("odd.one"),
+        "biography": '=HYPERLINK("http://127.0.0.1/";"x")',
+        "category_name": "+1",
+    },
+    "looks like the cache": {
+        **user("odd.one"),
+        "biography": '"}\n}\n"y": {"biography": "z", "error": null},\n',
+    },
     "quotes and commas": {**user("odd.one"), "biography": 'say "hi", or\tdon\'t; ok'},
     "many keys": {**user("odd.one"), **{f"key{n}": n for n in range(5000)}},
 }
@@ -264,9 +287,13 @@ def test_a_broken_answer_is_tried_again_and_never_cached(world: Any, name: str) 
     world.standin.watch = choose
     result = world.run()
     assert result.code == 0
-    assert world.biographies() == {name: f"The biography of {name}" for name in ("one", "two", "three")}
+    assert world.biographies() == {
+        name: f"The biography of {name}" for name in ("one", "two", "three")
+    }
     assert world.standin.names.count("two") == 2
-    assert world.standin.streamed < 40 * 2**20, "no more than 10 MB are read; the rest is in the sockets' buffers"
+    assert world.standin.streamed < 40 * 2**20, (
+        "no more than 10 MB are read; the rest is in the sockets' buffers"
+    )
 
 
 UNFORESEEN_BODIES: dict[str, tuple[int, dict[str, str], bytes]] = {
@@ -277,7 +304,9 @@ UNFORESEEN_BODIES: dict[str, tuple[int, dict[str, str], bytes]] = {
 
 
 @pytest.mark.parametrize("answer", UNFORESEEN_BODIES.values(), ids=UNFORESEEN_BODIES)
-def test_an_answer_that_nobody_foresaw_is_not_tried_again_and_never_cached(world: Any, answer: Any) -> None:
+def test_an_answer_that_nobody_foresaw_is_not_tried_again_and_never_cached(
+    world: Any, answer: Any
+) -> None:
     world.live("one", "two")
     world.standin.behaviour["one"] = answer
     result = world.run()
@@ -288,33 +317,39 @@ def test_an_answer_that_nobody_foresaw_is_not_tried_again_and_never_cached(world
 
 
 @pytest.mark.parametrize("behaviour", ["dripping", "dripping_head"])
-def test_an_answer_that_drips_is_cut_off(world: Any, behaviour: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ig, "ANSWER_TIMEOUT", 0.5)
+def test_an_answer_that_drips_is_cut_off(
+    world: Any, behaviour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ig, "RESPONSE_TIMEOUT", 0.5)
     world.live("one", "two")
     world.standin.burst.extend(["live", behaviour])
     result = world.run()
     assert result.code == 0
-    assert "no whole answer within" in result.log
+    assert "no whole response within" in result.log
     assert world.biographies()["two"] == "The biography of two"
 
 
-def test_a_refusal_whose_body_drips_is_one_all_the_same(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ig, "ANSWER_TIMEOUT", 0.5)
+def test_a_refusal_whose_body_drips_is_one_all_the_same(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ig, "RESPONSE_TIMEOUT", 0.5)
     world.live("one", "two")
     world.standin.burst.extend(["live", "dripping_refusal"])
     result = world.run()
     assert result.code == 0
-    assert "refused (429)" in result.log
+    assert "blocked (429)" in result.log
     assert world.standin.gaps[1] >= 3600
 
 
 def test_the_body_of_a_refusal_need_not_be_readable(world: Any) -> None:
     world.live("one")
     world.standin.burst.append((401, {"Content-Encoding": "gzip"}, b"not gzip"))
-    assert "refused (401)" in world.run().log
+    assert "blocked (401)" in world.run().log
 
 
-def test_requests_are_anonymous_and_look_like_the_web_client(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_are_anonymous_and_look_like_the_web_client(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     netrc = world.folder / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))

@@ -99,10 +99,16 @@ FILES: dict[str, tuple[bytes, list[str]]] = {
     "a BOM and blank lines": (codecs.BOM_UTF8 + b"\n\n", ["empty"]),
     "only delimiters": (b",,,\n,,,\n", ["columns"]),
     "UTF-16 with a BOM": (TEXT.encode("utf-16"), ["is in UTF-16", "UTF-8", "byte 0"]),
-    "UTF-16, big end first": (codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"), ["is in UTF-16", "byte 0"]),
+    "UTF-16, big end first": (
+        codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"),
+        ["is in UTF-16", "byte 0"],
+    ),
     "UTF-16 without a BOM": (TEXT.encode("utf-16-le"), ["NUL", "byte 1", "UTF-16", "UTF-8"]),
     "UTF-32": (TEXT.encode("utf-32"), ["UTF-8", "byte 0"]),
-    "latin-1": (f"{TEXT}@osk,Música,\n".encode("latin-1"), ["Latin-1", "UTF-8", f"byte {len(GOOD) + 6}", "line 4"]),
+    "latin-1": (
+        f"{TEXT}@osk,Música,\n".encode("latin-1"),
+        ["Latin-1", "UTF-8", f"byte {len(GOOD) + 6}", "line 4"],
+    ),
     "Windows-1252": (f"{TEXT}@osk,“Art”\n".encode("cp1252"), ["UTF-8", f"byte {len(GOOD) + 5}"]),
     "a character cut in two": (f"{TEXT}@osk,é".encode()[:-1], ["UTF-8", f"byte {len(GOOD) + 5}"]),
     "an encoded surrogate": (GOOD + b"@osk,\xed\xa0\xbd,\n", ["UTF-8", f"byte {len(GOOD) + 5}"]),
@@ -119,18 +125,36 @@ FILES: dict[str, tuple[bytes, list[str]]] = {
     "a quote left open behind a doubled one": (f'{TEXT}@a,"Fo""o,\n'.encode(), ["row 4", *QUOTE]),
     "a quote left open above blank lines": (f'{TEXT}@a,"Fo\n\n\n'.encode(), ["row 4", *QUOTE]),
     "a quote that ends the file": (f'{TEXT}@a,,"'.encode(), ["row 4", *QUOTE]),
-    "a quote that swallows rows": (f'{TEXT}@a,"Fo,\n@b,,\n@c,"Food",\n'.encode(), ["row 4", *QUOTE]),
-    "a quote that swallows some rows": (f'{TEXT}@a,"Fo,\n@b,,\n@c,"x",\n{ROWS}'.encode(), ["row 4", *QUOTE]),
-    "a quote that swallows one row": (f'{TEXT}@a,"Fo,\n@b,"x",\n{ROWS}'.encode(), ["row 4", *QUOTE]),
-    "a quote that swallows rows, in CR": (b'Handle,GENRE\r@a,"Fo\r@b,"x"\r@c,\r', ["row 2", *QUOTE]),
+    "a quote that swallows rows": (
+        f'{TEXT}@a,"Fo,\n@b,,\n@c,"Food",\n'.encode(),
+        ["row 4", *QUOTE],
+    ),
+    "a quote that swallows some rows": (
+        f'{TEXT}@a,"Fo,\n@b,,\n@c,"x",\n{ROWS}'.encode(),
+        ["row 4", *QUOTE],
+    ),
+    "a quote that swallows one row": (
+        f'{TEXT}@a,"Fo,\n@b,"x",\n{ROWS}'.encode(),
+        ["row 4", *QUOTE],
+    ),
+    "a quote that swallows rows, in CR": (
+        b'Handle,GENRE\r@a,"Fo\r@b,"x"\r@c,\r',
+        ["row 2", *QUOTE],
+    ),
     "a quote left open, in CRLF": (b'Handle,GENRE\r\n@a,x\r\n@b,"Food\r\n', ["row 3", *QUOTE]),
     "a quote left open below multi-line cells": (
         f'Handle,GENRE\n@a,"x\ny\n\nz"\n\n@b,"Fo,\n{ROWS}'.encode(),
         ["row 4", *QUOTE],
     ),
-    "no handle column": (b"Name,Country\nOsk,Malta\n", ["'Name'", "'Country'", "--username-column"]),
+    "no handle column": (
+        b"Name,Country\nOsk,Malta\n",
+        ["'Name'", "'Country'", "--username-column"],
+    ),
     "no header but rows": (b"1,2,3\n4,5,6\n", ["'1', '2', '3'", "--username-column"]),
-    "header names with control characters": (b"Na\x1b[2Jme,B\n1,2\n", ["--username-column", "\\x1b"]),
+    "header names with control characters": (
+        b"Na\x1b[2Jme,B\n1,2\n",
+        ["--username-column", "\\x1b"],
+    ),
     "an Excel workbook": (xlsx(), ["is an Excel workbook", "byte", "CSV"]),
     "a picture": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ["is not UTF-8", "byte 0"]),
     "a web page": (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>\n", ["--username-column"]),
@@ -171,12 +195,19 @@ def test_an_input_that_cannot_be_read_is_refused(bad: Bad, path: str, words: lis
 
 
 FLAGS: list[list[str]] = [
-    *([flag, value] for flag in ("--rate-limit", "-r") for value in ("0", "-1", "nan", "inf", "abc", "")),
+    *(
+        [flag, value]
+        for flag in ("--rate-limit", "-r")
+        for value in ("0", "-1", "nan", "inf", "abc", "")
+    ),
     *(["--rate-limit", value] for value in ("-0.0", "1e-300", "-inf", "1e400", "10/min", "1,5")),
     *([flag, value] for flag in ("--batch-size", "-b") for value in ("0", "-1", "1.5", "x", "nan")),
     *(["--batch-pause", value] for value in ("-1", "nan", "x", "inf", "-0.1", "30m", "1e300")),
     *(["--limit", value] for value in ("0", "-3", "x", "1.5", "inf", "")),
-    *([flag] for flag in ("--rate-limit", "--batch-size", "--batch-pause", "--limit", "--cache-dir")),
+    *(
+        [flag]
+        for flag in ("--rate-limit", "--batch-size", "--batch-pause", "--limit", "--cache-dir")
+    ),
     *([flag] for flag in ("--input", "--output", "--username-column")),
     ["--frobnicate"],
     ["--ouput", "x.csv"],
@@ -189,7 +220,11 @@ FLAGS: list[list[str]] = [
 @pytest.mark.parametrize("flags", FLAGS, ids=" ".join)
 def test_a_flag_that_makes_no_sense_is_refused_by_its_name(bad: Bad, flags: list[str]) -> None:
     if len(flags) == 2:
-        flags = [f"{flags[0]}={flags[1]}"] if flags[0].startswith("--") else [flags[0] + flags[1] or "0"]
+        flags = (
+            [f"{flags[0]}={flags[1]}"]
+            if flags[0].startswith("--")
+            else [flags[0] + flags[1] or "0"]
+        )
     refusal = bad.is_refused(*bad.argv(*flags))
     long_name = {"-r": "--rate-limit", "-b": "--batch-size"}
     name = flags[0].partition("=")[0]
@@ -241,16 +276,28 @@ def pipe(world: World) -> str:
 
 OUTPUTS: dict[str, tuple[Callable[[World], str], list[str]]] = {
     "the input": (lambda world: str(world.input), ["is the input"]),
-    "the input by another way": (lambda world: f"{world.folder}/.tmp/../list.csv", ["is the input"]),
+    "the input by another way": (
+        lambda world: f"{world.folder}/.tmp/../list.csv",
+        ["is the input"],
+    ),
     "the input by a symbolic link": (link(Path.symlink_to, "soft.csv"), ["is the input"]),
-    "the input by a hard link": (link(lambda new, old: os.link(old, new), "hard.csv"), ["is the input"]),
+    "the input by a hard link": (
+        link(lambda new, old: os.link(old, new), "hard.csv"),
+        ["is the input"],
+    ),
     "a folder": (lambda world: str(world.folder), ["folder"]),
-    "in a missing folder": (lambda world: str(world.folder / "nowhere" / "out.csv"), ["folder", "not exist"]),
+    "in a missing folder": (
+        lambda world: str(world.folder / "nowhere" / "out.csv"),
+        ["folder", "not exist"],
+    ),
     "below a file": (lambda world: str(world.input / "out.csv"), ["folder"]),
     "a pipe": (pipe, ["device"]),
     "where nothing can be written": (lambda world: "/proc/out.csv", ["/proc/out.csv"]),
     "with a name too long": (lambda world: str(world.folder / ("x" * 300)), ["too long"]),
-    "with a name too long for its part file": (lambda world: str(world.folder / ("x" * 253)), ["too long"]),
+    "with a name too long for its part file": (
+        lambda world: str(world.folder / ("x" * 253)),
+        ["too long"],
+    ),
     "the cache": (state_file("ig_cache.json"), ["the program keeps its own files"]),
     "the progress file": (state_file("ig_progress.json"), ["the program keeps its own files"]),
     "the lock": (state_file("ig.lock"), ["the program keeps its own files"]),
@@ -311,7 +358,9 @@ def test_an_earlier_output_is_kept_where_the_input_is_refused(bad: Bad) -> None:
 
 def test_force_sets_no_cache_aside_where_the_output_is_refused(bad: Bad) -> None:
     bad.world.cache_dir.mkdir()
-    bad.world.cache_file.write_bytes(b'{\n"osk": {"username": "osk", "biography": "", "error": null}\n}\n')
+    bad.world.cache_file.write_bytes(
+        b'{\n"osk": {"username": "osk", "biography": "", "error": null}\n}\n'
+    )
     bad.is_refused(*bad.argv("--force", "--output", str(bad.folder)))
 
 

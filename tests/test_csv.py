@@ -15,7 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from standin import user
 
-from instagram_enrichment import CELL_CHARACTERS, Profile, Sheet, UnusableError, clean, parse_handle
+from instagram_enrichment import (
+    CELL_CHARACTERS,
+    Profile,
+    Sheet,
+    UnusableError,
+    clean,
+    fetched_now,
+    parse_handle,
+)
 
 DATA = Path(__file__).parent / "data"
 BOM = b"\xef\xbb\xbf"
@@ -26,7 +34,9 @@ class Quirk(NamedTuple):
     """One of the files in tests/data, and what a run with every profile found does to it."""
 
     name: str
-    fills: dict[int, tuple[str, str]]  # row (the header is 0) -> profile, and which of G and D are filled
+    fills: dict[
+        int, tuple[str, str]
+    ]  # row (the header is 0) -> profile, and which of G and D are filled
     delimiter: str = ","
     added: str = ""  # what the header gains
 
@@ -38,7 +48,11 @@ QUIRKS = [
         {1: ("nirabel.voss", "GD"), 2: ("quillo_tam", "D"), 4: ("brindle_okta", "G")},
         delimiter=";",
     ),
-    Quirk("tabs", {1: ("nirabel.voss", "GD"), 2: ("quillo_tam", "D"), 3: ("osk.arwen", "G")}, delimiter="\t"),
+    Quirk(
+        "tabs",
+        {1: ("nirabel.voss", "GD"), 2: ("quillo_tam", "D"), 3: ("osk.arwen", "G")},
+        delimiter="\t",
+    ),
     Quirk("crlf_no_last_newline", {1: ("nirabel.voss", "D"), 3: ("osk.arwen", "GD")}),
     Quirk("duplicate_and_empty_headers", {1: ("nirabel.voss", "GD"), 3: ("osk.arwen", "GD")}),
     Quirk(
@@ -52,14 +66,20 @@ QUIRKS = [
         },
     ),
     Quirk("blank_lines", {1: ("nirabel.voss", "GD"), 4: ("osk.arwen", "D")}),
-    Quirk("multi_line_cells", {1: ("nirabel.voss", "D"), 3: ("osk.arwen", "GD"), 4: ("brindle_okta", "G")}),
+    Quirk(
+        "multi_line_cells",
+        {1: ("nirabel.voss", "D"), 3: ("osk.arwen", "GD"), 4: ("brindle_okta", "G")},
+    ),
     Quirk("handles_in_name_column", {1: ("nirabel.rios", "GD"), 2: ("quillo_tam", "D")}),
     Quirk(
         "no_genre_no_details",
         {1: ("nirabel.voss", "GD"), 2: ("quillo_tam", "GD"), 5: ("tamsin.orrel", "GD")},
         added=",GENRE,Details",
     ),
-    Quirk("decomposed_accents", {1: ("nirabel.voss", "GD"), 2: ("quillo_tam", "D"), 3: ("osk.arwen", "G")}),
+    Quirk(
+        "decomposed_accents",
+        {1: ("nirabel.voss", "GD"), 2: ("quillo_tam", "D"), 3: ("osk.arwen", "G")},
+    ),
     Quirk("all_cells_quoted", {1: ("nirabel.voss", "GD"), 2: ("quillo_tam", "D")}),
     Quirk("header_with_spaces", {1: ("nirabel.voss", "GD"), 2: ("quillo_tam", "D")}),
     Quirk("unusable_handles", {13: ("osk.arwen", "GD")}),
@@ -117,7 +137,9 @@ def run_on(world: World, data: bytes, *flags: str, found: tuple[str, ...] = ()) 
 
 
 @quirky
-def test_a_quirky_file_gains_the_filled_cells_and_changes_nowhere_else(world: World, quirk: Quirk) -> None:
+def test_a_quirky_file_gains_the_filled_cells_and_changes_nowhere_else(
+    world: World, quirk: Quirk
+) -> None:
     data = (DATA / f"{quirk.name}.csv").read_bytes()
     names = [name for name, _ in quirk.fills.values()]
     output = run_on(world, data, found=tuple(names))
@@ -152,13 +174,17 @@ def test_a_quirky_file_gains_the_filled_cells_and_changes_nowhere_else(world: Wo
 
 
 @quirky
-def test_a_quirky_file_keeps_its_bom_line_ends_blank_lines_and_last_line(world: World, quirk: Quirk) -> None:
+def test_a_quirky_file_keeps_its_bom_line_ends_blank_lines_and_last_line(
+    world: World, quirk: Quirk
+) -> None:
     data = (DATA / f"{quirk.name}.csv").read_bytes()
     output = run_on(world, data, found=tuple(name for name, _ in quirk.fills.values()))
     assert output != data
     assert output.startswith(BOM) == data.startswith(BOM) == (quirk.name == "bom")
     assert output.count(BOM) == data.count(BOM)
-    assert output[-1:] == data[-1:] or (quirk.name == "crlf_no_last_newline" and output[-1:] not in b"\r\n")
+    assert output[-1:] == data[-1:] or (
+        quirk.name == "crlf_no_last_newline" and output[-1:] not in b"\r\n"
+    )
     assert blank_lines(output) == blank_lines(data)
     filled = [raw_rows(data)[row] for row in quirk.fills]
     in_filled_cells = sum(row.rstrip("\r\n").count("\n") for row in filled)
@@ -167,7 +193,9 @@ def test_a_quirky_file_keeps_its_bom_line_ends_blank_lines_and_last_line(world: 
 
 
 @quirky
-def test_a_quirky_file_comes_out_byte_for_byte_where_no_profile_is_found(world: World, quirk: Quirk) -> None:
+def test_a_quirky_file_comes_out_byte_for_byte_where_no_profile_is_found(
+    world: World, quirk: Quirk
+) -> None:
     data = (DATA / f"{quirk.name}.csv").read_bytes()
     header = raw_rows(data)[0].rstrip("\r\n").encode()
     assert run_on(world, data) == data.replace(header, header + quirk.added.encode(), 1)
@@ -175,7 +203,9 @@ def test_a_quirky_file_comes_out_byte_for_byte_where_no_profile_is_found(world: 
 
 
 @quirky
-def test_a_quirky_file_asks_for_each_profile_that_can_gain_something_once(world: World, quirk: Quirk) -> None:
+def test_a_quirky_file_asks_for_each_profile_that_can_gain_something_once(
+    world: World, quirk: Quirk
+) -> None:
     names = tuple(dict.fromkeys(name for name, _ in quirk.fills.values()))
     run_on(world, (DATA / f"{quirk.name}.csv").read_bytes(), found=names)
     asked = list(world.standin.names)
@@ -197,7 +227,10 @@ def test_a_second_run_gives_the_same_bytes_and_asks_nothing(world: World) -> Non
         ("@nirabel.voss,,", "@nirabel.voss,Blogger,The biography of nirabel.voss"),
         ("@nirabel.voss,Food,", "@nirabel.voss,Food,The biography of nirabel.voss"),
         ("@nirabel.voss,,Eats", "@nirabel.voss,Blogger,Eats"),
-        ('@nirabel.voss,"Food\nTravel",', '@nirabel.voss,"Food\nTravel",The biography of nirabel.voss'),
+        (
+            '@nirabel.voss,"Food\nTravel",',
+            '@nirabel.voss,"Food\nTravel",The biography of nirabel.voss',
+        ),
         ("@nirabel.voss,  ,\t", "@nirabel.voss,Blogger,The biography of nirabel.voss"),
         ('@nirabel.voss,"  \n ",\u00a0', '@nirabel.voss,"Blogger",The biography of nirabel.voss'),
         ('@nirabel.voss,"",""', '@nirabel.voss,"Blogger","The biography of nirabel.voss"'),
@@ -222,7 +255,12 @@ def test_a_row_with_both_cells_filled_is_not_asked(world: World, cells: str) -> 
 
 
 def test_a_handle_that_appears_twice_is_asked_once_and_fills_both_rows(world: World) -> None:
-    rows = ["@nirabel.voss,,", "instagram.com/Nirabel.Voss/,Food,", "NIRABEL.VOSS,,Eats", "@osk.arwen,,"]
+    rows = [
+        "@nirabel.voss,,",
+        "instagram.com/Nirabel.Voss/,Food,",
+        "NIRABEL.VOSS,,Eats",
+        "@osk.arwen,,",
+    ]
     data = "\n".join(["Handle,GENRE,Details", *rows]).encode()
     output = run_on(world, data, found=("nirabel.voss", "osk.arwen"))
     assert [row[1:] for row in parsed(output, ",")[1:]] == [
@@ -262,10 +300,14 @@ def test_missing_columns_are_added_at_the_end_of_the_header(
     tmp_path: Path, header: bytes, added: bytes, end: bytes, last: bool
 ) -> None:
     body = b"@nirabel.voss" + end * last
-    assert b"".join(sheet_of(tmp_path, header + end + body).render({})) == header + added + end + body
+    assert (
+        b"".join(sheet_of(tmp_path, header + end + body).render({})) == header + added + end + body
+    )
 
 
-def test_a_row_longer_than_the_header_is_not_overwritten_where_columns_are_added(tmp_path: Path) -> None:
+def test_a_row_longer_than_the_header_is_not_overwritten_where_columns_are_added(
+    tmp_path: Path,
+) -> None:
     sheet = sheet_of(tmp_path, b"Handle\n@nirabel.voss,not to be lost\n")
     output = b"".join(sheet.render({"nirabel.voss": profile("nirabel.voss", "Art", "Carves")}))
     assert output == b"Handle,,GENRE,Details\n@nirabel.voss,not to be lost,Art,Carves\n"
@@ -382,13 +424,17 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("biography", HOSTILE, ids=[ascii(text)[:20] for text in HOSTILE])
-def test_a_hostile_text_is_harmless_in_the_cell_and_raw_in_the_cache(world: World, biography: str) -> None:
+def test_a_hostile_text_is_harmless_in_the_cell_and_raw_in_the_cache(
+    world: World, biography: str
+) -> None:
     world.live("nirabel.voss")
     texts = dict.fromkeys(("biography", "category_name", "full_name"), biography)
     world.standin.users["nirabel.voss"].update(texts)
     result = world.run()
     assert result.code == 0
-    assert not re.search("[\0-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]", result.log)
+    assert not re.search(
+        "[\0-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]", result.log
+    )
     assert world.cache["nirabel.voss"]["biography"] == biography
     assert world.cache["nirabel.voss"]["category_name"] == biography
     assert world.rows[1:] == [["@nirabel.voss", clean(biography), clean(biography)]]
@@ -397,7 +443,9 @@ def test_a_hostile_text_is_harmless_in_the_cell_and_raw_in_the_cache(world: Worl
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("text", ["a,b", "a;b", 'a "b"', '"', '""', "a\tb", '",";', "'"])
-def test_a_filled_cell_is_quoted_where_it_has_to_be(tmp_path: Path, delimiter: str, text: str) -> None:
+def test_a_filled_cell_is_quoted_where_it_has_to_be(
+    tmp_path: Path, delimiter: str, text: str
+) -> None:
     data = delimiter.join(["Handle", "GENRE", "Details", "End"]) + "\n"
     data += delimiter.join(["osk", "", "", "end"]) + "\n"
     output = b"".join(sheet_of(tmp_path, data.encode()).render({"osk": profile("osk", text, text)}))
@@ -470,8 +518,35 @@ HANDLES: list[tuple[str, str | None]] = [
     ("   ", None),
     ("\u200b", None),
     ("#N/A", None),
-    *((word, None) for word in ("none", "NONE", " None ", "null", "nan", "NaN", "na", "n.a.", "unknown", "tbd", "x")),
-    *((word, None) for word in ("deleted", "private", "Missing", "not_found", "0", "ninguno", "Desconocido", "sin")),
+    *(
+        (word, None)
+        for word in (
+            "none",
+            "NONE",
+            " None ",
+            "null",
+            "nan",
+            "NaN",
+            "na",
+            "n.a.",
+            "unknown",
+            "tbd",
+            "x",
+        )
+    ),
+    *(
+        (word, None)
+        for word in (
+            "deleted",
+            "private",
+            "Missing",
+            "not_found",
+            "0",
+            "ninguno",
+            "Desconocido",
+            "sin",
+        )
+    ),
     *((word, None) for word in (".", "_", "...", "__", "._.", "- -")),
     *((word, word) for word in ("none.at.all", "nano", "x1", "nobody", "privately", "_a_", "1")),
     ("N/A", None),
@@ -521,7 +596,9 @@ HANDLES: list[tuple[str, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("cell", "username"), HANDLES, ids=[ascii(cell)[:40] for cell, _ in HANDLES])
+@pytest.mark.parametrize(
+    ("cell", "username"), HANDLES, ids=[ascii(cell)[:40] for cell, _ in HANDLES]
+)
 def test_a_handle_cell_holds_a_username_or_none(cell: str, username: str | None) -> None:
     assert parse_handle(cell) == username
 
@@ -544,7 +621,7 @@ def sheet_of(folder: Path, data: bytes, username_column: str | None = None) -> S
 
 
 def profile(name: str, category: str | None, biography: str | None) -> Profile:
-    return Profile.answered(name, {"category_name": category, "biography": biography})
+    return fetched_now(name, {"category_name": category, "biography": biography})
 
 
 @pytest.mark.parametrize(
@@ -552,8 +629,22 @@ def profile(name: str, category: str | None, biography: str | None) -> Profile:
     [
         *("Instagram Handle", "instagram_handle", "INSTAGRAM-HANDLE", " Instagram  Handle "),
         *("Handle", "handle", "Username", "User Name", "user_name", "Instagram", "Instagram URL"),
-        *("InstagramHandle", "instagram url:", "Account", "Profile", "PROFILE", "Instagram Username"),
-        *("Usuario", "Usuario de Instagram", "Cuenta", "Cuenta de Instagram", "Perfil", "nombre de usuario"),
+        *(
+            "InstagramHandle",
+            "instagram url:",
+            "Account",
+            "Profile",
+            "PROFILE",
+            "Instagram Username",
+        ),
+        *(
+            "Usuario",
+            "Usuario de Instagram",
+            "Cuenta",
+            "Cuenta de Instagram",
+            "Perfil",
+            "nombre de usuario",
+        ),
     ],
 )
 def test_a_usual_name_is_the_handle_column_whatever_it_holds(tmp_path: Path, header: str) -> None:
@@ -577,14 +668,20 @@ def test_a_usual_name_is_the_handle_column_whatever_it_holds(tmp_path: Path, hea
         ("@handle,Name\nosk,Osk\n", "@handle", ["osk"]),
         ("Handle (@name),Name\nx @osk,Osk\n", "Handle (@name)", ["osk"]),
         ("Who,Where\nOsk,@osk.arwen\nTam,@tam\nVoss,\n", "Where", ["osk.arwen", "tam", None]),
-        ("Who,Link\nOsk,https://www.instagram.com/osk/\nTam,instagram.com/tam\n", "Link", ["osk", "tam"]),
+        (
+            "Who,Link\nOsk,https://www.instagram.com/osk/\nTam,instagram.com/tam\n",
+            "Link",
+            ["osk", "tam"],
+        ),
         ('Who,Where\n"Osk\n@osk",Malta\n"Tam\n@tam",Peru\n', "Who", ["osk", "tam"]),
         ("Details,Who\n@wrong,@osk\n@wrong,@tam\n", "Who", ["osk", "tam"]),
         ("A,B\n@osk,@wrong\n", "A", ["osk"]),
         ("A;B\nx;@osk\n", "B", ["osk"]),
     ],
 )
-def test_the_handle_column_is_found(tmp_path: Path, text: str, column: str, usernames: list[Any]) -> None:
+def test_the_handle_column_is_found(
+    tmp_path: Path, text: str, column: str, usernames: list[Any]
+) -> None:
     sheet = sheet_of(tmp_path, text.encode())
     assert sheet.handle_header == column
     assert [row.username for row in sheet.rows] == usernames
@@ -605,7 +702,9 @@ def test_the_handle_column_is_found(tmp_path: Path, text: str, column: str, user
         "Name,Mail\nOsk,osk@arwen.example\n",
     ],
 )
-def test_a_list_without_handles_is_refused_with_its_columns_and_the_flag(tmp_path: Path, text: str) -> None:
+def test_a_list_without_handles_is_refused_with_its_columns_and_the_flag(
+    tmp_path: Path, text: str
+) -> None:
     with pytest.raises(UnusableError) as refused:
         sheet_of(tmp_path, text.encode())
     for word in ("--username-column", *text.splitlines()[0].split(",")):
@@ -625,11 +724,15 @@ def test_a_list_without_handles_is_refused_with_its_columns_and_the_flag(tmp_pat
         ("Handle,Größe", "größe", "Größe"),
     ],
 )
-def test_username_column_names_the_column(tmp_path: Path, header: str, wanted: str, found: str) -> None:
+def test_username_column_names_the_column(
+    tmp_path: Path, header: str, wanted: str, found: str
+) -> None:
     assert sheet_of(tmp_path, f"{header}\na,b,c\n".encode(), wanted).handle_header == found
 
 
-def test_a_column_that_is_wanted_but_holds_no_usable_handle_is_refused_though_another_would_do(tmp_path: Path) -> None:
+def test_a_column_that_is_wanted_but_holds_no_usable_handle_is_refused_though_another_would_do(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(UnusableError, match="no usable handle in column 'Name'.*--username-column"):
         sheet_of(tmp_path, b"Handle,Name\n@osk,Osk Arwen\n", "Name")
 
@@ -643,7 +746,9 @@ def test_a_list_without_a_header_is_refused(tmp_path: Path, header: str) -> None
 
 
 @pytest.mark.parametrize("wanted", ["Nobody", "", " ", "Handl", "Handle,Name"])
-def test_a_missing_username_column_is_refused_though_another_would_do(tmp_path: Path, wanted: str) -> None:
+def test_a_missing_username_column_is_refused_though_another_would_do(
+    tmp_path: Path, wanted: str
+) -> None:
     with pytest.raises(UnusableError, match="--username-column") as refused:
         sheet_of(tmp_path, b"Handle,Name\n@osk,Osk\n", wanted)
     assert "'Handle'" in str(refused.value) and "'Name'" in str(refused.value)
@@ -652,7 +757,10 @@ def test_a_missing_username_column_is_refused_though_another_would_do(tmp_path: 
 def test_username_column_is_the_one_asked_for(world: World) -> None:
     data = b"Handle,Second\n@wrong,@osk.arwen\n"
     output = run_on(world, data, "--username-column", "second", found=("wrong", "osk.arwen"))
-    assert output == b"Handle,Second,GENRE,Details\n@wrong,@osk.arwen,Blogger,The biography of osk.arwen\n"
+    assert (
+        output
+        == b"Handle,Second,GENRE,Details\n@wrong,@osk.arwen,Blogger,The biography of osk.arwen\n"
+    )
     assert world.standin.names == ["osk.arwen"]
 
 
@@ -684,7 +792,9 @@ KNOWN = {
     "quillo_tam": ("", "=1+1"),
     "osk.arwen": (None, None),
 }
-HANDLE_CELLS = st.sampled_from(["@nirabel.voss", "Quillo_Tam", "osk.arwen", "x\n@quillo_tam", "#N/A", ""])
+HANDLE_CELLS = st.sampled_from(
+    ["@nirabel.voss", "Quillo_Tam", "osk.arwen", "x\n@quillo_tam", "#N/A", ""]
+)
 
 
 @st.composite
@@ -697,7 +807,9 @@ def tables(draw: st.DrawFn) -> tuple[bytes, str]:
     writer = csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator=end)
     writer.writerow(["Name ", "Instagram Handle", " genre", "DETAILS", "", "Name "])
     for _ in range(draw(st.integers(0, 6))):
-        row: list[Any] = [draw(CELLS), draw(HANDLE_CELLS)] + draw(st.lists(CELLS | st.just(""), max_size=6))
+        row: list[Any] = [draw(CELLS), draw(HANDLE_CELLS)] + draw(
+            st.lists(CELLS | st.just(""), max_size=6)
+        )
         writer.writerow(row[: draw(st.sampled_from([8, 8, 8, 2, 1, 0]))])
     writer.writerow(["", "@quillo_tam"])
     data = text.getvalue()
@@ -717,8 +829,12 @@ def filled_in(cells: list[str]) -> list[str]:
 
 
 @given(tables())
-@settings(max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_csv_round_trips_and_gains_nothing_but_the_filled_cells(table: tuple[bytes, str]) -> None:
+@settings(
+    max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+def test_any_csv_round_trips_and_gains_nothing_but_the_filled_cells(
+    table: tuple[bytes, str],
+) -> None:
     data, delimiter = table
     with tempfile.TemporaryDirectory() as folder:
         sheet = sheet_of(Path(folder), data)
@@ -731,9 +847,26 @@ def test_any_csv_round_trips_and_gains_nothing_but_the_filled_cells(table: tuple
     assert len(changed) == sum(filled_in(row) != row for row in rows)
 
 
-SNIPPETS = ["Handle", "GENRE", "Details", "@osk", "x", ",", ",", ";", "\t", '"', '"', '""', "\n", "\n"]
+SNIPPETS = [
+    "Handle",
+    "GENRE",
+    "Details",
+    "@osk",
+    "x",
+    ",",
+    ",",
+    ";",
+    "\t",
+    '"',
+    '"',
+    '""',
+    "\n",
+    "\n",
+]
 SNIPPETS += ["\r", "\r\n", " ", "\0", "\ufeff", "é", "\u2028", "\x85", "\x1c"]
-SOUP = st.lists(st.sampled_from(SNIPPETS), max_size=30).map(lambda pieces: "".join(pieces).encode("utf-8"))
+SOUP = st.lists(st.sampled_from(SNIPPETS), max_size=30).map(
+    lambda pieces: "".join(pieces).encode("utf-8")
+)
 
 
 STARTS = st.sampled_from([b"", b"Handle,", b"Handle,GENRE,Details\n"])
@@ -755,7 +888,9 @@ def test_any_bytes_come_out_as_they_went_in_or_are_refused(data: bytes) -> None:
         missing = [title for title in ("GENRE", "Details") if title.casefold() not in titles]
         ends = ["".join(mark + title for title in missing) for mark in ",;\t"]
         added = [(end[0] * surplus + end).encode() for end in ends for surplus in range(60)]
-        without = [output[:at] + output[at + len(new) :] for new in added for at in places(output, new)]
+        without = [
+            output[:at] + output[at + len(new) :] for new in added for at in places(output, new)
+        ]
         assert data in without
 
 
@@ -771,9 +906,14 @@ def test_a_file_that_is_not_refused_parses_the_same_after_it_is_filled(data: byt
             sheet = sheet_of(Path(folder), data)
         except UnusableError:
             return
-    before, after = parsed(data, ","), parsed(b"".join(sheet.render({"osk": profile("osk", "Art", "Carves")})), ",")
+    before, after = (
+        parsed(data, ","),
+        parsed(b"".join(sheet.render({"osk": profile("osk", "Art", "Carves")})), ","),
+    )
     assert len(before) == len(after)
     for old, new in zipped(before[1:], after[1:]):
         old += [""] * (3 - len(old)) if parse_handle(old[0]) == "osk" else []
         texts = dict(enumerate(["", "Art", "Carves"])) if parse_handle(old[0]) == "osk" else {}
-        assert new == [cell if cell.strip() else texts.get(at) or cell for at, cell in enumerate(old)]
+        assert new == [
+            cell if cell.strip() else texts.get(at) or cell for at, cell in enumerate(old)
+        ]

@@ -31,7 +31,9 @@ def graph(world: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def everything_written(folder: Path) -> str:
-    return "\n".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file())
+    return "\n".join(
+        path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file()
+    )
 
 
 # ---- How it is asked ----
@@ -68,13 +70,21 @@ def test_details_are_filled_and_genre_is_not_and_personal_accounts_are_settled(g
     assert [row[1] for row in graph.rows[1:]] == [""] * 30
     expected = {name: "" if name in PERSONAL else f"The biography of {name}" for name in NAMES}
     assert graph.biographies() == expected
-    assert [name for name, entry in graph.cache.items() if entry["error"] == "NOT_PROFESSIONAL"] == PERSONAL
+    assert [
+        name for name, entry in graph.cache.items() if entry["error"] == "NOT_PROFESSIONAL"
+    ] == PERSONAL
     entry = graph.cache[NAMES[0]]
-    assert (entry["full_name"], entry["follower_count"], entry["is_business"]) == (NAMES[0].title(), 1000, True)
+    assert (entry["full_name"], entry["follower_count"], entry["is_business"]) == (
+        NAMES[0].title(),
+        1000,
+        True,
+    )
     assert (entry["category_name"], entry["is_verified"], entry["error"]) == (None, None, None)
     plan, _, told = result.log.partition("\n")
-    assert "Plan: 30 rows" in plan and "source: Instagram's official API (nothing for GENRE)" in plan
-    assert "30 asked, 0 from cache, 0 not found, 4 no professional account, " in result.log
+    assert (
+        "Plan: 30 rows" in plan and "source: Instagram's official API (nothing for GENRE)" in plan
+    )
+    assert "30 fetched, 0 from cache, 0 not found, 4 no professional account, " in result.log
     assert "source: Instagram's official API (nothing for GENRE)" in told
     assert f"@{PERSONAL[0]}: no professional account |" in result.log
     assert "no category" not in result.log
@@ -108,20 +118,25 @@ def test_a_row_that_lacks_only_what_the_api_does_not_give_is_not_asked(graph: An
 # ---- What an answer means ----
 
 MEANINGS: dict[str, type[Exception]] = {
-    "110": ig.Missing,
-    **dict.fromkeys(("4", "17", "32", "613", "80002", "graph 429"), ig.Refusal),
+    "110": ig.NotFound,
+    **dict.fromkeys(("4", "17", "32", "613", "80002", "graph 429"), ig.Blocked),
     **dict.fromkeys(("190", "102", "10", "200", "299", "100 33"), ig.StoppedError),
-    **dict.fromkeys(("1", "2", "transient", "graph 500", "graph not json"), ig.NetworkTrouble),
-    **dict.fromkeys(("100", "300", "401 of a proxy", "code of another type", "error of another type"), ig.Unanswered),
-    **dict.fromkeys(("nothing", "empty discovery", "discovery of somebody else"), ig.Unanswered),
-    **dict.fromkeys(("graph redirect", "graph 404"), ig.Unanswered),
+    **dict.fromkeys(("1", "2", "transient", "graph 500", "graph not json"), ig.NetworkError),
+    **dict.fromkeys(
+        ("100", "300", "401 of a proxy", "code of another type", "error of another type"),
+        ig.UnexpectedResponse,
+    ),
+    **dict.fromkeys(
+        ("nothing", "empty discovery", "discovery of somebody else"), ig.UnexpectedResponse
+    ),
+    **dict.fromkeys(("graph redirect", "graph 404"), ig.UnexpectedResponse),
 }
 
 
 @pytest.mark.parametrize(("answer", "meaning"), MEANINGS.items(), ids=MEANINGS)
 def test_an_answer_means(answer: str, meaning: type[Exception]) -> None:
-    with pytest.raises((ig.Unanswered, ig.StoppedError)) as raised:
-        ig.understand_graph("x", ig.Response(*GRAPH_ANSWERS[answer]), TOKEN)
+    with pytest.raises((ig.FetchError, ig.StoppedError)) as raised:
+        ig.parse_graph_response("x", ig.Response(*GRAPH_ANSWERS[answer]))
     assert raised.type is meaning
 
 
@@ -130,7 +145,7 @@ def test_every_answer_of_the_stand_in_has_a_meaning_in_this_table() -> None:
 
 
 def test_a_discovery_is_the_profile() -> None:
-    found = ig.understand_graph("ana", ig.Response(*discovery(user("Ana"))), TOKEN)
+    found = ig.parse_graph_response("ana", ig.Response(*discovery(user("Ana"))))
     assert found == {
         "full_name": "Ana",
         "biography": "The biography of Ana",
@@ -150,7 +165,9 @@ STOPS = {
 
 @pytest.mark.parametrize("kind", STOPS)
 @pytest.mark.parametrize("live_before", [0, 3])
-def test_a_token_that_is_refused_stops_the_run_at_once(graph: Any, kind: str, live_before: int) -> None:
+def test_a_token_that_is_refused_stops_the_run_at_once(
+    graph: Any, kind: str, live_before: int
+) -> None:
     graph.standin.burst.extend(["live"] * live_before + [kind])
     started = time.monotonic()
     result = graph.run(*FLAG)
@@ -171,13 +188,17 @@ def test_a_transient_error_is_tried_again(graph: Any, kind: str) -> None:
 
 
 def usage(*minutes: object) -> dict[str, str]:
-    entries = [f'{{"type": "instagram", "estimated_time_to_regain_access": {each}}}' for each in minutes]
+    entries = [
+        f'{{"type": "instagram", "estimated_time_to_regain_access": {each}}}' for each in minutes
+    ]
     return {"X-Business-Use-Case-Usage": f'{{"17841400000000000": [{", ".join(entries)}]}}'}
 
 
 def test_a_limit_is_waited_for_as_long_as_the_api_says(graph: Any) -> None:
     status, headers, body = GRAPH_ANSWERS["4"]
-    graph.standin.burst.extend(["live", "live", "live", (status, {**headers, **usage(0, 45)}, body)])
+    graph.standin.burst.extend(
+        ["live", "live", "live", (status, {**headers, **usage(0, 45)}, body)]
+    )
     result = graph.run(*FLAG)
     assert result.code == 0
     assert 45 * MINUTE <= graph.standin.gaps[3] < 46 * MINUTE
@@ -203,7 +224,7 @@ def test_a_limit_is_waited_for_as_long_as_the_api_says(graph: Any) -> None:
     ],
 )
 def test_a_wait_is_asked_for_in_minutes_too(headers: dict[str, str], seconds: float) -> None:
-    assert ig.wait_asked_for(headers) == seconds
+    assert ig.requested_wait(headers) == seconds
 
 
 def test_everybody_suddenly_no_professional_account_is_believed_of_nobody(graph: Any) -> None:
@@ -215,27 +236,48 @@ def test_everybody_suddenly_no_professional_account_is_believed_of_nobody(graph:
 
 def test_only_professional_accounts_are_witnesses(graph: Any, cached_entry: Any) -> None:
     graph.write([NAMES[4], "missing.one"])
-    personal = [cached_entry(f"old{at}", is_business=kind) for at, kind in enumerate((False, None, False, None))]
+    personal = [
+        cached_entry(f"old{at}", is_business=kind)
+        for at, kind in enumerate((False, None, False, None))
+    ]
     graph.remember(*personal)
     assert graph.run(*FLAG).code == 0
-    assert graph.standin.names == [NAMES[4], "instagram", NAMES[4], "missing.one", "instagram", "missing.one"]
+    assert graph.standin.names == [
+        NAMES[4],
+        "instagram",
+        NAMES[4],
+        "missing.one",
+        "instagram",
+        "missing.one",
+    ]
     graph.remember(*personal, cached_entry(NAMES[0]))
     graph.run(*FLAG)
-    assert graph.standin.names[6:] == [NAMES[4], NAMES[0], NAMES[4], "missing.one", NAMES[0], "missing.one"]
+    assert graph.standin.names[6:] == [
+        NAMES[4],
+        NAMES[0],
+        NAMES[4],
+        "missing.one",
+        NAMES[0],
+        "missing.one",
+    ]
 
 
 def test_the_closed_door_is_no_matter_of_the_api(graph: Any) -> None:
     graph.standin.watch = lambda name: "4"
     result = graph.run(*FLAG)
-    assert "24 hours without an answer" in result.log
-    assert "Nobody was answered yet" not in result.log
+    assert "Still blocked after 24 hours" in result.log
+    assert "No profile could be fetched yet" not in result.log
 
 
 # ---- The token ----
 
 
-@pytest.mark.parametrize("token", [None, "", " ", "two words", "line\nbreak", "end\n", "ünï", "a\0b"[:1] + "\x7f"])
-def test_a_token_that_is_missing_or_malformed_is_refused(graph: Any, monkeypatch: Any, token: str | None) -> None:
+@pytest.mark.parametrize(
+    "token", [None, "", " ", "two words", "line\nbreak", "end\n", "ünï", "a\0b"[:1] + "\x7f"]
+)
+def test_a_token_that_is_missing_or_malformed_is_refused(
+    graph: Any, monkeypatch: Any, token: str | None
+) -> None:
     monkeypatch.delenv("INSTAGRAM_ACCESS_TOKEN")
     if token is not None:
         monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", token)
@@ -248,7 +290,9 @@ def test_a_token_that_is_missing_or_malformed_is_refused(graph: Any, monkeypatch
     assert sorted(path.name for path in graph.folder.iterdir()) == ["list.csv"]
 
 
-@pytest.mark.parametrize("account", ["me", "", "17841400000000000x", "-5", "1.5", "178 41", "١٢٣", "1" * 31])
+@pytest.mark.parametrize(
+    "account", ["me", "", "17841400000000000x", "-5", "1.5", "178 41", "١٢٣", "1" * 31]
+)
 def test_an_account_that_is_no_number_is_refused(graph: Any, account: str) -> None:
     result = graph.run(f"--graph-api={account}")
     assert result.code == 2
@@ -261,23 +305,33 @@ SECRET = "EAAGm0PX4ZCpsBAKz7SECRETtoken"
 LEAKS: dict[str, list[Any]] = {
     "nothing odd": [],
     "190 that repeats it": [graph_error(400, 190, message=f"Malformed access token {SECRET}")],
-    "an error that repeats it": [graph_error(400, 100, message=f"bad token {SECRET}, {SECRET}" + "x" * 300)],
+    "an error that repeats it": [
+        graph_error(400, 100, message=f"bad token {SECRET}, {SECRET}" + "x" * 300)
+    ],
     "a limit that repeats it": [graph_error(400, 4, message=SECRET)],
-    "a redirect that repeats it": [(302, {"Location": f"https://www.facebook.com/?access_token={SECRET}"}, b"")],
+    "a redirect that repeats it": [
+        (302, {"Location": f"https://www.facebook.com/?access_token={SECRET}"}, b"")
+    ],
     "no connection": ["reset"] * 4,
     "torn": ["torn"],
-    "data about the token": [data(200, {"business_discovery": {"username": SECRET, "biography": ""}})],
+    "data about the token": [
+        data(200, {"business_discovery": {"username": SECRET, "biography": ""}})
+    ],
     "another token": ["190"],
 }
 
 
 @pytest.mark.parametrize("kind", LEAKS)
-def test_the_token_is_nowhere_in_what_the_run_writes(graph: Any, monkeypatch: Any, kind: str) -> None:
+def test_the_token_is_nowhere_in_what_the_run_writes(
+    graph: Any, monkeypatch: Any, kind: str
+) -> None:
     monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", SECRET)
     graph.standin.token = SECRET
     graph.standin.burst.extend(["live", *LEAKS[kind]])
     result = graph.run(*FLAG, "--verbose", "--limit", "5")
-    assert any(request.headers["Authorization"] == f"Bearer {SECRET}" for request in graph.standin.log)
+    assert any(
+        request.headers["Authorization"] == f"Bearer {SECRET}" for request in graph.standin.log
+    )
     assert SECRET not in result.log
     assert SECRET[:20] not in result.log
     assert SECRET not in everything_written(graph.folder)
@@ -289,9 +343,11 @@ def test_the_token_is_nowhere_in_what_the_run_writes(graph: Any, monkeypatch: An
 
 def test_nothing_outside_of_the_sources_and_the_command_line_knows_which_one_is_asked() -> None:
     text = Path(ig.__file__).read_text()
-    rooms = dict(re.findall(r"# ---- (.*?) ----\n(.*?)(?=\n# ---- |\Z)", text, re.DOTALL))
-    sources = r"web_address|graph_api|understand_web|understand_graph|API_URL|GRAPH|official|Graph API|facebook"
-    assert {room for room, code in rooms.items() if re.search(sources, code)} == {
-        "What an answer means",
-        "The command line",
+    sections = dict(re.findall(r"\n# =+\n# ([^\n]*)\n# =+\n(.*?)(?=\n# ===|\Z)", text, re.DOTALL))
+    assert len(sections) == 14
+    names = r"web_address|graph_api|_web_|_graph_|API_URL|GRAPH|official|Graph API|facebook"
+    assert {section for section, code in sections.items() if re.search(names, code)} == {
+        "Web address",
+        "Graph API",
+        "Command line",
     }

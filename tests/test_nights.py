@@ -25,7 +25,9 @@ STRETCHES = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(ODDITIES), st.integers(1, 14)),
         st.tuples(st.sampled_from(["404", "null", "page"]), st.integers(3, 40)),
-        st.tuples(st.just("live"), st.integers(2, 9)),  # one alone between two 404 is what a gone profile looks like
+        st.tuples(
+            st.just("live"), st.integers(2, 9)
+        ),  # one alone between two 404 is what a gone profile looks like
     ),
     max_size=8,
 )
@@ -63,7 +65,11 @@ def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
     batch_pause: int,
     rate: int,
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder, Night(stretches, gone) as standin:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        TemporaryDirectory() as folder,
+        Night(stretches, gone) as standin,
+    ):
         clock = CompressedTime()
         clock.install(patch)
         patch.setattr(ig, "API_URL", standin.url)
@@ -75,7 +81,7 @@ def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
         known: dict[str, Any] = {}
         for count in range(60):
             if count < len(restarts):
-                clock.at(restarts[count], lambda: ig.interrupt(signal.SIGINT, None))
+                clock.at(restarts[count], lambda: signal.raise_signal(signal.SIGINT))
             with contextlib.redirect_stderr(io.StringIO()) as log:
                 code = ig.main(flags)
             assert "Traceback" not in log.getvalue()
@@ -87,11 +93,19 @@ def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
                 break
         assert code == 0
         told = {name: entry["error"] for name, entry in known.items()}
-        assert told == {name: "NOT_FOUND" if index in gone else None for index, name in enumerate(NAMES)}
+        assert told == {
+            name: "NOT_FOUND" if index in gone else None for index, name in enumerate(NAMES)
+        }
         expected = ["" if told[name] else f"The biography of {name}" for name in NAMES]
         assert [line.split(",")[2] for line in output.read_text().splitlines()[1:]] == expected
         moments = [request.time for request in standin.log]
-        assert all(sum(0 <= later - first < 60 for later in moments) <= rate + 1 for first in moments)
-        waits = [request for request in standin.log if request.answer in ("401", "429", "403", "login page")]
+        assert all(
+            sum(0 <= later - first < 60 for later in moments) <= rate + 1 for first in moments
+        )
+        waits = [
+            request
+            for request in standin.log
+            if request.answer in ("401", "429", "403", "login page")
+        ]
         after = {request.time: later.time for request, later in zip(standin.log, standin.log[1:])}
         assert all(after.get(request.time, float("inf")) - request.time >= 60 for request in waits)

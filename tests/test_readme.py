@@ -24,7 +24,9 @@ BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 def rows_of(heading: str) -> list[list[str]]:
     """The cells of the table of the README whose first heading this is."""
     table = README.partition(f"| {heading} |")[2].partition("\n\n")[0]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]
+    ]
 
 
 def help_of_the_program(capsys: pytest.CaptureFixture[str]) -> str:
@@ -33,7 +35,9 @@ def help_of_the_program(capsys: pytest.CaptureFixture[str]) -> str:
     return " ".join(capsys.readouterr().out.split())
 
 
-def test_the_flags_and_their_defaults_are_those_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_flags_and_their_defaults_are_those_of_the_program(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     text = help_of_the_program(capsys)
     options = text.partition("options: ")[2] or text.partition("optional arguments: ")[2]
     found = {}
@@ -49,7 +53,9 @@ def test_the_flags_and_their_defaults_are_those_of_the_program(capsys: pytest.Ca
 def test_the_exit_codes_are_those_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
     epilog = help_of_the_program(capsys).partition("exit codes: ")[2]
     codes = [int(code) for row in rows_of("Exit code") for code in row[0].split(", ")]
-    assert codes == [int(code) for code in re.findall(r"\b\d+\b", epilog)] == [0, 1, 2, 130, 143, 129]
+    assert (
+        codes == [int(code) for code in re.findall(r"\b\d+\b", epilog)] == [0, 1, 2, 130, 143, 129]
+    )
 
 
 def test_the_files_are_those_of_the_program() -> None:
@@ -84,12 +90,21 @@ class Shell:
 
     def __init__(self, name: str, folder: Path, standin: StandIn, speed: str = "inf") -> None:
         self.name, self.folder = name, folder
-        for path in ("bin/python3", "bin/uv", "bin/caffeinate", "bin/systemd-inhibit", "bin/curl", "bin/tail"):
+        for path in (
+            "bin/python3",
+            "bin/uv",
+            "bin/caffeinate",
+            "bin/systemd-inhibit",
+            "bin/curl",
+            "bin/tail",
+        ):
             self._stub(folder / path, standin, speed)
         for path in ("new/bin/python", "new/bin/pip"):
             self._stub(folder / path, standin, speed)
         shutil.move(str(folder / "new"), str(folder / ".venv"))
-        (folder / "influencers.csv").write_text("Handle\n" + "".join(f"@{name}\n" for name in standin.users))
+        (folder / "influencers.csv").write_text(
+            "Handle\n" + "".join(f"@{name}\n" for name in standin.users)
+        )
 
     @staticmethod
     def _stub(path: Path, standin: StandIn, speed: str) -> None:
@@ -102,7 +117,14 @@ class Shell:
         command = {"bash": ["bash", "--norc", "-i"], "zsh": ["zsh", "-f", "-i"]}[self.name]
         marked = "".join(f"{line}\nprintf '\\n== %s\\n' $?\n" for line in lines.splitlines())
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, "PATH": path, "PS1": "", "PROMPT": "", "RPROMPT": "", "HISTFILE": "/dev/null"}
+        environment = {
+            **os.environ,
+            "PATH": path,
+            "PS1": "",
+            "PROMPT": "",
+            "RPROMPT": "",
+            "HISTFILE": "/dev/null",
+        }
         done = subprocess.run(
             command,
             input=marked,
@@ -127,17 +149,25 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shell]:
         yield Shell(request.param, tmp_path, standin)
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=[f"{at} {block.split()[0]}" for at, block in enumerate(BLOCKS)])
-def test_every_block_of_the_readme_works_when_pasted(shell: Shell, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "block", BLOCKS, ids=[f"{at} {block.split()[0]}" for at, block in enumerate(BLOCKS)]
+)
+def test_every_block_of_the_readme_works_when_pasted(
+    shell: Shell, block: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = shell.folder / ".tmp"
     state.mkdir()
-    (state / "ig_cache.json").write_text('{\n"NAME": {"biography": null, "error": "NOT_FOUND"}\n}\n')
+    (state / "ig_cache.json").write_text(
+        '{\n"NAME": {"biography": null, "error": "NOT_FOUND"}\n}\n'
+    )
     (state / "ig_progress.json").write_text('{"last_processed_index": 0}\n')
     if "--graph-api" in block:
-        monkeypatch.setenv(ig.GRAPH_TOKEN, "EAAtest")
-        block = block.replace("--graph-api 17841400000000000 ", "")  # the stand-in of a child is the web address
+        monkeypatch.setenv(ig.TOKEN_VARIABLE, "EAAtest")
+        block = block.replace(
+            "--graph-api 17841400000000000 ", ""
+        )  # the stand-in of a child is the web address
     if "read -rs" in block:
-        block = f"{block}EAAtest\necho {ig.GRAPH_TOKEN}=$INSTAGRAM_ACCESS_TOKEN"
+        block = f"{block}EAAtest\necho {ig.TOKEN_VARIABLE}=$INSTAGRAM_ACCESS_TOKEN"
         pasted = shell.paste(block)
         assert "INSTAGRAM_ACCESS_TOKEN=" in pasted[-1][1]
         return
@@ -148,12 +178,16 @@ def test_every_block_of_the_readme_works_when_pasted(shell: Shell, block: str, m
     assert len(pasted) == len(block.splitlines()), pasted
     for code, text in pasted:
         assert code == 0, text
-        assert not re.search(r"command not found|no matches found|parse error|unmatched|bad option", text), text
+        assert not re.search(
+            r"command not found|no matches found|parse error|unmatched|bad option", text
+        ), text
     if "kill" in block:
         assert sleeper.wait(5) == -15
 
 
-def test_a_nohup_line_that_is_pasted_twice_leaves_one_run_which_the_stop_line_ends(tmp_path: Path) -> None:
+def test_a_nohup_line_that_is_pasted_twice_leaves_one_run_which_the_stop_line_ends(
+    tmp_path: Path,
+) -> None:
     nohup = next(block for block in BLOCKS if block.startswith("nohup "))
     stop = next(block for block in BLOCKS if block.startswith("kill "))
     with StandIn([f"profile.{number}" for number in range(50)]) as standin:
