@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,26 +97,35 @@ def undisturbed_output(tmp_path: Path, server: StandIn, names: list[str]) -> byt
     return folder.output.read_bytes()
 
 
-def test_200_kills_at_random_moments_of_one_run_lose_nothing(
-    tmp_path: Path, server: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.behaviour = {
-        name: ("null", "404")[number % 2] for number, name in enumerate(NAMES[5::17])
-    }
-    expected = undisturbed_output(tmp_path, server, NAMES)
-    folder = Folder(tmp_path, server, NAMES)
-    flags = folder.flags("--batch-pause", "0")
-    monkeypatch.setenv(
-        "PYTHONPATH", f"{HERE}{os.pathsep}{HERE.parent}"
-    )  # for the preloading, in Python < 3.13
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Callable[[Folder, str], Any]:
+    """Starts the program on a folder in a process that is forked in milliseconds."""
+    path = f"{HERE}{os.pathsep}{HERE.parent}"
+    monkeypatch.setenv("PYTHONPATH", path)  # for the preloading, in Python < 3.13
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["child"])
+
+    def start_on(folder: Folder, *flags: str) -> Any:
+        arguments = (folder.standin.url, folder.flags(*flags), str(folder.log))
+        child = context.Process(target=run_logged, args=arguments)
+        child.start()
+        return child
+
+    return start_on
+
+
+def test_200_kills_at_random_moments_of_one_run_lose_nothing(
+    tmp_path: Path, server: StandIn, start: Any
+) -> None:
+    kinds = ("null", "404")
+    server.behaviour = {name: kinds[number % 2] for number, name in enumerate(NAMES[5::17])}
+    expected = undisturbed_output(tmp_path, server, NAMES)
+    folder = Folder(tmp_path, server, NAMES)
     dice = random.Random(7)
     known: dict[str, Any] = {}
     target = 0
     for kill in range(200):
-        child = context.Process(target=run_logged, args=(server.url, flags, str(folder.log)))
-        child.start()
+        child = start(folder, "--batch-pause", "0")
         target = max(target, len(server.log)) + dice.choice([0, 1, 1, 2, 3])
         while len(server.log) < target and child.is_alive():
             threading.Event().wait(0.0005)
@@ -142,6 +151,30 @@ def test_200_kills_at_random_moments_of_one_run_lose_nothing(
     assert again == [], "only as a witness for one that is gone is a known profile asked again"
     assert list(folder.state.glob("*damaged*")) == []
     assert "Traceback" not in folder.log.read_text()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_at_random_moments_leave_every_cached_profile_in_the_output(
+    tmp_path: Path, server: StandIn, start: Any, signum: signal.Signals
+) -> None:
+    folder = Folder(tmp_path, server, NAMES)
+    dice = random.Random(3)
+    for count in range(1, 16):
+        folder.log.write_text("")
+        child = start(folder, "-b", "7", "--batch-pause", "60")
+        folder.wait_for("At 20 a minute")
+        threading.Event().wait(dice.uniform(0, 0.05))
+        assert child.is_alive(), f"the list is done before signal {count}"
+        os.kill(child.pid, signum)
+        child.join(10)
+        log = folder.log.read_text()
+        assert child.exitcode == 128 + signum, log
+        assert "Traceback" not in log
+        assert log.count(f"Interrupted by {signum.name}. Stopped after") == 1
+        in_output = re.findall("The biography of (.*)", folder.output.read_text())
+        assert in_output == list(folder.cache())
+    assert len(folder.cache()) > 20
+    assert len(server.log) <= len(folder.cache()) + 15, "only the one in flight is fetched again"
 
 
 def test_a_run_killed_half_way_asks_nobody_twice_but_the_one_in_flight(
@@ -254,6 +287,23 @@ def test_nohup_is_respected(tmp_path: Path, server: StandIn) -> None:
     assert not re.search(r"[\r\x1b]", folder.log.read_text())
 
 
+def test_ctrl_c_is_ignored_where_a_script_started_the_program_in_the_background(
+    tmp_path: Path, server: StandIn
+) -> None:
+    folder = Folder(tmp_path, server, NAMES[:4])
+    command = [sys.executable, str(HERE / "child.py"), server.url, "2000", *folder.flags("-b", "2")]
+    background = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
+    with folder.log.open("wb") as log, subprocess.Popen(background, stderr=log) as child:
+        folder.wait_for("[1/4]")
+        child.send_signal(signal.SIGINT)
+        assert child.wait(20) == 0
+    assert folder.output.read_text().count("The biography") == 4
+
+
+def test_ctrl_c_is_ignored_while_such_a_program_is_still_starting(tmp_path: Path) -> None:
+    assert ctrl_c_in_the_imports(tmp_path, 'trap "" INT; exec "$@"').returncode == 0
+
+
 def test_a_closed_stderr_does_not_stop_the_run(tmp_path: Path, server: StandIn) -> None:
     folder = Folder(tmp_path, server, NAMES[:3])
     command = [sys.executable, str(HERE / "child.py"), server.url, "inf", *folder.flags("-b", "1")]
@@ -305,21 +355,22 @@ def test_a_run_whose_folder_was_removed_holds_it_again_or_gives_way(
     assert folder.output.read_text().count("The biography") == 5
 
 
+def ctrl_c_in_the_imports(folder: Path, shell: str) -> subprocess.CompletedProcess[str]:
+    """Start the program from a shell's line, and press Ctrl+C while it imports `requests`."""
+    (folder / "requests.py").write_text(
+        "import os, signal, sys\nos.kill(os.getpid(), signal.SIGINT)\nsys.exit(0)\n"
+    )
+    program = str(HERE.parent / "instagram_enrichment.py")
+    script = (
+        f"import runpy, sys; sys.path.insert(0, {str(folder)!r}); "
+        f"runpy.run_path({program!r}, run_name='__main__')"
+    )
+    command = ["sh", "-c", shell, "sh", sys.executable, "-c", script]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+
 def test_ctrl_c_while_the_program_is_still_starting_shows_no_traceback(tmp_path: Path) -> None:
-    (tmp_path / "requests.py").write_text(
-        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)\n"
-    )
-    command = [sys.executable, str(HERE.parent / "instagram_enrichment.py"), "--help"]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    script = f"import runpy, sys; sys.path.insert(0, {str(tmp_path)!r}); runpy.run_path({command[1]!r}, run_name='__main__')"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+    done = ctrl_c_in_the_imports(tmp_path, 'exec "$@"')
     assert done.returncode == -signal.SIGINT
     assert done.stderr == ""
 
