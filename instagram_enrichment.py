@@ -857,7 +857,7 @@ def check_proxy(url: str) -> None:
         parts = urllib.parse.urlsplit(address)
         is_cut = "@" in parts.path + parts.query + parts.fragment  # in front of the host
         is_usable = bool(parts.hostname) and parts.port != 0 and not is_cut
-    except ValueError:
+    except (TypeError, ValueError):  # the parser raises a TypeError where there is no host
         is_usable = False
     if not is_usable:
         raise UnusableError(

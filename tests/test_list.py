@@ -66,6 +66,21 @@ def test_the_output_is_written_after_each_batch(world: Any, pause: str) -> None:
     assert filled == [0] * 4 + [4] * 4 + [8] * 4
 
 
+def test_a_checkpoint_comes_after_every_batch_size_of_profiles_whatever_the_pauses(
+    world: Any,
+) -> None:
+    world.live(*NAMES[:40])
+    filled = []
+
+    def block_every_sixth_request(username: str) -> Any:
+        filled.append(world.output.read_text().count("The biography"))
+        return "401" if len(world.standin.log) % 6 == 5 else None
+
+    world.standin.watch = block_every_sixth_request
+    assert world.run("-b", "10", "--batch-pause", "30").code == 0
+    assert sorted({*filled}) == [0, 10, 20, 30], "the pauses of a minute begin a batch, no more"
+
+
 def test_without_a_batch_pause_there_is_none(world: Any) -> None:
     world.live(*NAMES[:12])
     result = world.run("-b", "4", "--batch-pause", "0")

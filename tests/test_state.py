@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import threading
 from typing import Any
 
 import pytest
@@ -403,3 +405,97 @@ def test_a_write_that_a_signal_breaks_off_leaves_nothing_behind(tmp_path: Any) -
     with pytest.raises(ig.Interrupted):
         ig.write_atomic(tmp_path / "out.csv", pieces())
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"whole"]
+
+
+# ---- What the system refuses ----
+
+
+def refuse_flock(monkeypatch: pytest.MonkeyPatch, error: int, after: int = 0) -> None:
+    """Let the system refuse to lock files, as network drives do, from some call on."""
+    flock, calls = ig.fcntl.flock, iter(range(10**6))
+
+    def refuse(*args: Any) -> None:
+        if next(calls) >= after:
+            raise OSError(error, os.strerror(error))
+        flock(*args)
+
+    monkeypatch.setattr(ig.fcntl, "flock", refuse)
+
+
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_a_state_folder_that_cannot_be_locked_is_refused_with_its_path(
+    world: Any, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    world.live(*NAMES[:3])
+    refuse_flock(monkeypatch, error)
+    result = world.run()
+    assert result.code == 2
+    assert f"{world.cache_dir / 'ig.lock'}: {os.strerror(error)}: give another path" in result.log
+    assert result.log.count("\n") == 1
+    assert world.standin.log == []
+
+
+def test_a_state_folder_that_cannot_be_locked_again_stops_the_run_with_its_path(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = world.live(*NAMES[:6])
+    refuse_flock(monkeypatch, errno.ENOLCK, after=1)
+
+    def remove(username: str) -> Any:
+        if username == names[3]:
+            shutil.rmtree(world.cache_dir)
+
+    world.standin.watch = remove
+    result = world.run()
+    assert result.code == 1
+    assert f"Could not save ({world.cache_dir / 'ig.lock'}: No locks available)" in result.log
+    assert list(world.cache) == names[:4], "the cache was made again from memory"
+    assert [name for name, text in world.biographies().items() if text] == names[:4]
+
+
+@pytest.mark.parametrize("failing", [1, 4])
+def test_a_thread_that_cannot_be_started_stops_the_run_like_a_full_disk(
+    world: Any, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    names = world.live(*NAMES[:6])
+    start, calls = threading.Thread.start, iter(range(1, 100))
+
+    def refuse(thread: threading.Thread) -> None:
+        target = getattr(thread, "_target", None)
+        if getattr(target, "__name__", "") == "_receive" and next(calls) >= failing:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        result = world.run()
+    assert result.code == 1
+    assert result.log.count("o request can be sent (can't start new thread)") == 1
+    assert "everything so far is saved; " in result.log.replace(", to resume", "; to resume")
+    assert list(world.cache) == names[: failing - 1]
+    assert [name for name, text in world.biographies().items() if text] == names[: failing - 1]
+    assert world.run().code == 0
+    assert world.all_live
+
+
+@pytest.mark.parametrize("error", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_cache_that_cannot_be_written_stops_the_run_with_its_path_and_a_checkpoint(
+    world: Any, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    names = world.live(*NAMES[:6])
+    append = ig.Cache._append
+
+    def refuse(cache: ig.Cache, line: bytes) -> None:
+        if len(cache.profiles) == 3:
+            raise OSError(error, os.strerror(error), str(world.cache_file))
+        append(cache, line)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ig.Cache, "_append", refuse)
+        result = world.run()
+    assert result.code == 1
+    assert f"Could not save ({world.cache_file}: {os.strerror(error)})" in result.log
+    assert list(world.cache) == names[:3]
+    assert [name for name, text in world.biographies().items() if text] == names[:3]
+    assert world.run().code == 0
+    assert world.standin.names == [*names[:4], *names[3:]], "the one that was not saved, again"
