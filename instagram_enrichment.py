@@ -428,7 +428,7 @@ def seconds_per_request(per_minute: float) -> float:
     shortest, longest = JITTER
     refill = refill_seconds(per_minute)
     samples = [shortest + (longest - shortest) * (step + 0.5) / 20 for step in range(20)]
-    return statistics.mean(max(refill, jitter) for jitter in samples)
+    return statistics.fmean(max(refill, jitter) for jitter in samples)
 
 
 # ==================================================================================================
@@ -1025,7 +1025,7 @@ class Fetcher:
                 self._send(witness)
             except NotFound as error:  # gone since, or everybody is told so: the next one tells
                 self.outage = error
-                log.info("known profile @%s: %s", witness, error)
+                log.info("Known profile @%s: %s", witness, error)
             except FetchError as error:
                 self.outage = error
                 break
@@ -1033,11 +1033,11 @@ class Fetcher:
                 self.outage = None
                 if live:
                     self._reset_pauses()
-                log.info("known profile @%s is fine: %s", witness, conclusion)
+                log.info("Known profile @%s is fine: %s", witness, conclusion)
                 return
         is_network = isinstance(self.outage, NetworkError)
         cause = "the network or the server is down" if is_network else "we are blocked"
-        log.info("known profile @%s failed too (%s): %s", witness, self.outage, cause)
+        log.info("Known profile @%s failed too (%s): %s", witness, self.outage, cause)
 
     def _witnesses(self) -> list[str]:
         """Return the profiles that are known to exist, by what is cached."""
@@ -1806,7 +1806,7 @@ class Enrichment:
         before_next = self.limiter.blocked_for() + self.fetcher.next_pause()
         each = seconds_per_request(self.args.rate_limit)
         # A pause stands in the place of a gap between two requests.
-        each_pause = max(self.batches.pause + statistics.mean(JITTER) - each, 0.0)
+        each_pause = max(self.batches.pause + statistics.fmean(JITTER) - each, 0.0)
         return before_next + profiles * each + self.pauses_ahead(profiles) * each_pause
 
     def checkpoint(self) -> None:

@@ -153,7 +153,7 @@ def test_witness_answered_a_profile_that_is_missing_twice_is_not_found(
     assert sent[first + 1] in (names[:at] or ["instagram"])
     assert len(sent) == 9 + 2
     assert f"@{gone}: not found" in result.log and "checking a known profile" in result.log
-    assert f"known profile @{sent[first + 1]} is fine: only @{gone} is affected" in result.log
+    assert f"Known profile @{sent[first + 1]} is fine: only @{gone} is affected" in result.log
     assert max(world.standin.gaps) < 10
 
 
