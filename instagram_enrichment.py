@@ -316,8 +316,9 @@ class Waiter:
                 self._previous[each] = signal.signal(each, self._receive)
 
     def __exit__(self, *exc: object) -> None:
+        # A second Ctrl+C must not kill a program that is about to exit.
         for each, handler in self._previous.items():
-            signal.signal(each, handler)
+            signal.signal(each, signal.SIG_IGN if self._received else handler)
 
     def wait_for(self, blocking: Callable[..., Result], *args: object) -> Result:
         """Call `blocking(*args)`, which a signal ends; returns or raises what it does."""
@@ -1019,25 +1020,29 @@ class Fetcher:
     def _check_witness(self, conclusion: str) -> None:
         """Fetch a witness once, and set `outage` by it; `conclusion` is what its data means."""
         live = self._witnesses()
-        picked = [random.choice(live)] if live else []
-        for witness in (*picked, LAST_WITNESS):
-            try:
-                self._send(witness)
-            except NotFound as error:  # gone since, or everybody is told so: the next one tells
-                self.outage = error
-                log.info("Known profile @%s: %s", witness, error)
-            except FetchError as error:
-                self.outage = error
-                break
-            else:
-                self.outage = None
-                if live:
-                    self._reset_pauses()
-                log.info("Known profile @%s is fine: %s", witness, conclusion)
-                return
-        is_network = isinstance(self.outage, NetworkError)
-        cause = "the network or the server is down" if is_network else "we are blocked"
-        log.info("Known profile @%s failed too (%s): %s", witness, self.outage, cause)
+        witness = random.choice(live) if live else LAST_WITNESS
+        error = self._witness_error(witness)
+        if isinstance(error, NotFound) and live:  # gone since, or nobody is found any more
+            log.info("Known profile @%s: %s; checking @%s", witness, error, LAST_WITNESS)
+            witness = LAST_WITNESS
+            error = self._witness_error(witness)
+        self.outage = error
+        if error is None:
+            log.info("Known profile @%s is fine: %s", witness, conclusion)
+            if live:
+                self._reset_pauses()
+        else:
+            is_network = isinstance(error, NetworkError)
+            cause = "the network or the server is down" if is_network else "we are blocked"
+            log.info("Known profile @%s failed too (%s): %s", witness, error, cause)
+
+    def _witness_error(self, witness: str) -> FetchError | None:
+        """Fetch a witness; returns what came instead of its data, or None."""
+        try:
+            self._send(witness)
+        except FetchError as error:
+            return error
+        return None
 
     def _witnesses(self) -> list[str]:
         """Return the profiles that are known to exist, by what is cached."""
@@ -1693,8 +1698,8 @@ class Batches:
         self.size = size
         self.pause = pause  # seconds; 0 for none
         self._fetch_times = fetch_times  # epoch seconds, in order
-        # A pause may be shorter than the pace, which makes no gap by itself.
-        self._gap = max(pause, refill_seconds(per_minute) + 2 * JITTER[1])
+        # Neither the pace nor a restart makes a gap by itself, however short the pause.
+        self._gap = max(pause, 2 * (refill_seconds(per_minute) + JITTER[1]))
 
     def add(self) -> None:
         """Count a profile that was fetched just now."""
@@ -1752,18 +1757,22 @@ class Enrichment:
         Raises Interrupted, StoppedError where going on makes no sense, and OSError where something
         can't be saved.
         """
-        queue = self.to_fetch()
-        if queue and (seconds := self.limiter.blocked_for()):
+        to_fetch = self.to_fetch()
+        if to_fetch and (seconds := self.limiter.blocked_for()):
             duration, end = format_duration(seconds), clock_in(seconds)
             log.info("Resuming an earlier pause until %s (%s)", end, duration)
             self.limiter.wait_until_unblocked()
-        first_pass = [each for each in queue if each[0] >= self.progress.rows_done]
+        rows_done = self.progress.rows_done
+        first_pass = [(index, username) for index, username in to_fetch if index >= rows_done]
         for count, (index, username) in enumerate(first_pass, 1):
             result = self._fetch(username)
             self.progress.move_to(index + 1)
             retried = len(self.open) - len(self.fetcher.given_up)
-            log_progress(self, index, username, result, len(queue) - count + retried)
-        second_pass = [each for each in self.to_fetch() if each[1] not in self.fetcher.given_up]
+            log_progress(self, index, username, result, len(to_fetch) - count + retried)
+        given_up = self.fetcher.given_up
+        second_pass = [
+            (index, username) for index, username in self.to_fetch() if username not in given_up
+        ]
         if second_pass:
             log.info("Second pass, through what is still open: %d", len(second_pass))
         for count, (index, username) in enumerate(second_pass, 1):

@@ -57,6 +57,16 @@ def zipped(*sequences: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     return zip(*sequences)
 
 
+def run_program(argv: Sequence[str]) -> int:
+    """Run `main` as in a process of its own: it leaves signals ignored, once one has come."""
+    handlers = {each: signal.getsignal(each) for each in instagram_enrichment.SIGNALS}
+    try:
+        return instagram_enrichment.main(argv)
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+
+
 class Result(NamedTuple):
     code: int
     log: str
@@ -87,7 +97,7 @@ class World:
         self._capsys.readouterr()
         paths = ["-i", str(self.input), "-o", str(self.output), "--cache-dir", str(self.cache_dir)]
         try:
-            code = instagram_enrichment.main([*paths, *flags])
+            code = run_program([*paths, *flags])
         except SystemExit as exit:
             code = int(str(exit.code))
         printed = self._capsys.readouterr()

@@ -126,10 +126,11 @@ def test_the_batch_that_a_restart_finds_began_after_the_last_gap_of_a_batch_paus
 
 
 @pytest.mark.parametrize("pause", ["1", "5", "60", "600"])
-def test_stopping_and_starting_again_never_asks_two_batches_in_a_row(
-    world: Any, pause: str
+def test_stopping_and_starting_again_never_fetches_two_batches_in_a_row(
+    world: Any, monkeypatch: pytest.MonkeyPatch, pause: str
 ) -> None:
     names = world.live(*NAMES[:30])
+    monkeypatch.setattr(ig.random, "uniform", lambda shortest, longest: longest)
     flags = ("-r", "10", "-b", "20", "--batch-pause", pause)
     assert world.run_and_interrupt(6 * 18 + 3, *flags).code == 130
     asked = len(world.standin.log)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from compressed import CompressedTime
+from conftest import run_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from standin import ANSWERS, StandIn
@@ -83,7 +84,7 @@ def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
             if count < len(restarts):
                 clock.at(restarts[count], lambda: signal.raise_signal(signal.SIGINT))
             with contextlib.redirect_stderr(io.StringIO()) as log:
-                code = ig.main(flags)
+                code = run_program(flags)
             assert "Traceback" not in log.getvalue()
             assert code in (0, 1, 130)
             cache = json.loads(Path(folder, "ig_cache.json").read_text())

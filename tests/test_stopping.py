@@ -180,8 +180,22 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored(
     assert world.all_live
 
 
-def test_the_handlers_of_the_caller_are_put_back(world: Any) -> None:
-    world.live(*NAMES[:1])
+def test_the_handlers_of_the_caller_are_put_back_where_no_signal_came() -> None:
     before = [signal.getsignal(signum) for signum in SIGNALS]
-    assert world.run().code == 0
+    waiter = ig.Waiter()
+    with waiter:
+        assert [signal.getsignal(signum) for signum in SIGNALS] != before
     assert [signal.getsignal(signum) for signum in SIGNALS] == before
+
+
+def test_a_second_ctrl_c_does_not_kill_a_program_that_is_about_to_exit() -> None:
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    waiter = ig.Waiter()
+    try:
+        with pytest.raises(ig.Interrupted), waiter:
+            waiter.wait_for(signal.raise_signal, signal.SIGINT)
+        for signum in SIGNALS:
+            signal.raise_signal(signum)
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
