@@ -2,12 +2,12 @@
 # requires-python = ">=3.9"
 # dependencies = ["requests>=2.32.2", "tenacity>=8.3"]
 # ///
-"""Fill the GENRE and Details columns of a CSV of Instagram profiles, slowly and without losing any.
+"""Fill the GENRE and Details columns of a CSV of Instagram profiles, slowly and losing nothing.
 
-The sections, in the order in which a profile travels through them:
+The sections:
 
     Profiles        what is known of a profile; how its username is read from a cell
-    Text            how texts from outside and times are written
+    Text            how texts from outside, and times, are written
     Waiting         deadlines on two clocks, and the signals that end a wait
     Rate limit      when the next request may be sent
     Responses       what came back for a request, and the errors it can mean
@@ -21,9 +21,19 @@ The sections, in the order in which a profile travels through them:
     Log             what the user is told
     Command line    arguments, set-up and exit codes
 
-Only an answer about the profile is ever cached. Whether an answer is about the profile or about us
-is told by a witness: another profile, known to exist. Where that can't be fetched either, the run
-pauses, and what was left open is fetched once more before the run ends.
+The words that they share:
+
+    source          where profiles are fetched
+    settled         a profile of which there is nothing to fetch: its data is cached, or that it
+                    does not exist
+    open            a profile that is not settled
+    live            a cached profile that has data, so that it is known to exist
+    witness         a live profile that is fetched to find out whether a failure concerns only the
+                    profile that met it, or our access as a whole
+    outage          the time in which not even a witness can be fetched; the run pauses
+
+Only data about a profile, or that it does not exist, is ever cached; a block or a network error
+never is. It runs on Linux and macOS.
 """
 
 from __future__ import annotations
@@ -136,7 +146,7 @@ def format_timestamp(epoch: float) -> str:
 
 
 def parse_timestamp(text: object) -> float:
-    """Read epoch seconds from what `format_timestamp` wrote; negative infinity from all else."""
+    """Read an ISO 8601 time as epoch seconds; negative infinity if it isn't one."""
     try:
         parsed = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
         return calendar.timegm(parsed.utctimetuple())
@@ -240,7 +250,7 @@ def format_duration(seconds: float) -> str:
     return " ".join(f"{count} {unit}" for unit, count in units.items() if count) or "0 s"
 
 
-def clock_in(seconds: float) -> str:
+def clock_time_in(seconds: float) -> str:
     """Return the clock time in so many seconds, with the day where it is not today."""
     now = time.time()
     # From epoch seconds, so that a change to summer time in between is in it.
@@ -259,10 +269,10 @@ Result = TypeVar("Result")
 
 
 class Deadline(NamedTuple):
-    """A moment to come, on two clocks; it has come when one of them says so.
+    """A moment to come; it has come when either of two clocks says so.
 
-    While the machine sleeps, the monotonic clock stands still; the wall clock goes wrong where
-    somebody sets it back.
+    Neither is enough: the monotonic clock stands still while the machine sleeps, and the wall clock
+    is wrong once somebody has set it back.
     """
 
     wall: float  # epoch seconds
@@ -302,7 +312,8 @@ class Waiter:
     library's lock. Only the first counts. Signals that the program was told to ignore (by nohup, or
     by a script that starts it in the background) stay ignored.
 
-    Use as a context manager, in the main thread.
+    Use as a context manager, in the main thread. Once a signal has come, all three stay ignored:
+    the program is about to exit.
     """
 
     def __init__(self) -> None:
@@ -316,7 +327,6 @@ class Waiter:
                 self._previous[each] = signal.signal(each, self._receive)
 
     def __exit__(self, *exc: object) -> None:
-        # A second Ctrl+C must not kill a program that is about to exit.
         for each, handler in self._previous.items():
             signal.signal(each, signal.SIG_IGN if self._received else handler)
 
@@ -370,7 +380,7 @@ LONGEST_FIRST_WAIT = 60.0  # seconds until a run's first token, however slow the
 class RateLimiter:
     """A token bucket with room for one token, empty at the start.
 
-    Every wait before a request is here: whatever Instagram asks to wait, it is told to `block_for`.
+    Whatever is to be waited for before the next request, `block_for` is told here.
     """
 
     per_minute: float
@@ -395,7 +405,7 @@ class RateLimiter:
         self.on_request()
 
     def block_for(self, seconds: float) -> None:
-        """Send nothing at all for so many seconds from now; a longer wait that goes on stays."""
+        """Send nothing at all for so many seconds from now; never shortens a longer wait."""
         if seconds > self.blocked_for():
             self._blocked_until = Deadline.after(seconds)
             self.on_block(self._blocked_until.wall)
@@ -416,8 +426,8 @@ class RateLimiter:
 def refill_seconds(per_minute: float) -> float:
     """Return the seconds until the next token.
 
-    They are a little more than a minute's share where that is needed to let no 60 seconds hold more
-    than one request above the limit, whatever the jitter.
+    Jitter brings some requests closer together. So the interval is stretched a little where any 60
+    seconds would otherwise hold more than one request above the limit.
     """
     shortest, longest = JITTER
     minute_and_jitter = 60 + longest - shortest
@@ -440,7 +450,7 @@ def seconds_per_request(per_minute: float) -> float:
 class FetchError(Exception):
     """There is no data about the profile; the message says what came instead.
 
-    Never raised itself, only as one of its kinds.
+    Only its subclasses are raised.
     """
 
 
@@ -457,7 +467,7 @@ class NetworkError(FetchError):
 
 
 class UnexpectedResponse(FetchError):
-    """A response that none of the tables knows."""
+    """A response whose meaning is not known."""
 
 
 class Response(NamedTuple):
@@ -487,13 +497,13 @@ def check_username(username: str, user: Mapping[str, Any]) -> None:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Parse a JSON object; an empty one where the body isn't any."""
+    """Parse a JSON object; {} if the body isn't one."""
     payload = parse_json(body)
     return payload if isinstance(payload, dict) else {}
 
 
 def parse_json(body: bytes | str) -> Any:
-    """Parse JSON; None where the body isn't any."""
+    """Parse JSON; None if the body isn't any."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -504,7 +514,7 @@ REGAIN_ACCESS = re.compile(r'"estimated_time_to_regain_access"\s*:\s*"?(\d+)')
 
 
 def requested_wait(headers: Mapping[str, str]) -> float:
-    """Return the seconds for which a response asks us to wait: 4 hours at most, 0 for no wish.
+    """Return the seconds for which a response asks us to wait: 4 hours at most, 0 if it doesn't.
 
     Read from Retry-After (RFC 9110: seconds, or a date, which is relative to the response's own
     Date) and from the minutes in X-Business-Use-Case-Usage (Meta, "Rate limiting").
@@ -540,13 +550,14 @@ class Source:
     request: Callable[[str], tuple[str, dict[str, str]]]  # username -> URL and query
     headers: Mapping[str, str] = field(repr=False)
     parse: Callable[[str, Response], dict[str, Any]]
-    fields: frozenset[str]  # the profile fields that its responses can hold
+    fields: frozenset[str]  # the profile fields that it can fill
+    clear_statuses: tuple[int, ...]  # those that say it all, even where the body is torn
     not_found_error: str  # the `error` of a profile that it does not have
     can_be_witness: Callable[[Profile], bool]  # whether it is sure to show a live profile
     locked_out_hint: str  # what to tell a user whose first requests are blocked; "" for nothing
 
     def unfilled_columns(self) -> str:
-        """Name the columns that it has nothing for, in brackets, to be added to its name."""
+        """Name the columns that it can't fill, as a suffix in brackets; "" if there are none."""
         columns = [column for column, name in COLUMNS.items() if name not in self.fields]
         return f" (nothing for {', '.join(columns)})" if columns else ""
 
@@ -597,6 +608,7 @@ def web_address() -> Source:
         },
         parse=parse_web_response,
         fields=frozenset(FIELD_TYPES),
+        clear_statuses=BLOCKED_STATUSES,
         not_found_error=NOT_FOUND,
         can_be_witness=lambda profile: True,
         locked_out_hint=LOCKED_OUT_HINT,
@@ -608,7 +620,8 @@ def parse_web_response(username: str, response: Response) -> dict[str, Any]:
     status, headers, body = response
     payload = parse_object(body)
     data = payload.get("data")
-    user = data.get("user", ...) if isinstance(data, dict) else ...
+    data = data if isinstance(data, dict) else {}
+    user = data.get("user")
     is_failure = payload.get("status") == "fail"
     if status == 200 and isinstance(user, dict) and not is_failure:
         return parse_web_user(username, user)
@@ -627,7 +640,7 @@ def parse_web_response(username: str, response: Response) -> dict[str, Any]:
         (status != 200, UnexpectedResponse, "unexpected status"),
         (bool(page), NotFound, "not found, a page instead of data"),
         (parse_json(body) is None, NetworkError, "no JSON"),
-        (user is None, NotFound, "not found"),
+        ("user" in data and user is None, NotFound, "not found"),
         (True, UnexpectedResponse, "JSON of an unknown shape"),
     ]
     detail = f"({status}): {printable(message).rstrip('.')}" if message else f"({status})"
@@ -677,6 +690,7 @@ def server_message(response: Response) -> str:
 # Numbers of Meta's pages "Business Discovery", "Rate limiting" and "Error codes".
 GRAPH_URL = "https://graph.facebook.com/v25.0/"
 TOKEN_VARIABLE = "INSTAGRAM_ACCESS_TOKEN"
+RATE_LIMIT_STATUS = 429
 NO_SUCH_ACCOUNT = 110
 RATE_LIMIT_CODES = {4, 17, 32, 613, 80002}
 TRANSIENT_CODES = {1, 2}
@@ -698,6 +712,7 @@ def graph_api(account_id: str, token: str) -> Source:
         headers={"Authorization": f"Bearer {token}"},
         parse=parse_graph_response,
         fields=frozenset({"full_name", "biography", "follower_count", "is_business"}),
+        clear_statuses=(RATE_LIMIT_STATUS,),
         not_found_error=NOT_PROFESSIONAL,
         can_be_witness=lambda profile: profile.is_business is True,
         locked_out_hint="",
@@ -733,7 +748,7 @@ def parse_graph_response(username: str, response: Response) -> dict[str, Any]:
         (code in PERMISSION_CODES, StoppedError, bad_permission),
         (is_not_visible, StoppedError, bad_account),
         (code == NO_SUCH_ACCOUNT, NotFound, ERRORS[NOT_PROFESSIONAL]),
-        (status == 429 or code in RATE_LIMIT_CODES, Blocked, "blocked, a rate limit"),
+        (status == RATE_LIMIT_STATUS or code in RATE_LIMIT_CODES, Blocked, "blocked, a rate limit"),
         (500 <= status < 600 or is_transient, NetworkError, "server error"),
         (status == 200 and parse_json(body) is None, NetworkError, "no JSON"),
         (True, UnexpectedResponse, "unexpected response"),
@@ -752,7 +767,7 @@ def parse_graph_response(username: str, response: Response) -> dict[str, Any]:
 SOCKET_TIMEOUT = 30.0  # seconds of silence
 RESPONSE_TIMEOUT = 60.0  # seconds for one response in all
 RESPONSE_BYTES = 10 * 1024 * 1024
-PIECE_BYTES = 4096
+CHUNK_BYTES = 4096
 KEEP_ALIVE = 30.0  # seconds; a router may have forgotten a connection that was idle for longer
 
 
@@ -772,11 +787,12 @@ class AnonymousSession(requests.Session):
 class Transport:
     """Sends one request at a time. `reached` says whether any response has come back yet."""
 
-    def __init__(self, headers: Mapping[str, str], waiter: Waiter) -> None:
+    def __init__(self, source: Source, waiter: Waiter) -> None:
         self.reached = False
+        self._source = source
         self._waiter = waiter
-        self._session = AnonymousSession(headers)
-        self._keep_alive = Deadline.after(0.0)
+        self._session = AnonymousSession(source.headers)
+        self._idle_deadline = Deadline.after(0.0)
 
     def get(self, url: str, query: dict[str, str]) -> Response:
         """Send one GET request and return its response.
@@ -784,7 +800,7 @@ class Transport:
         Raises NetworkError where no whole response comes within 60 s, and StoppedError where the
         system has no thread left for the request.
         """
-        if self._keep_alive.remaining() <= 0:
+        if self._idle_deadline.remaining() <= 0:
             self._session.close()
         # In a thread of its own, a response that drips, even in its head, can be left behind.
         parts: queue.SimpleQueue[Response | NetworkError] = queue.SimpleQueue()
@@ -800,11 +816,11 @@ class Transport:
             try:
                 return self._next_part(parts, deadline)
             except NetworkError:
-                if head.status in BLOCKED_STATUSES:
-                    return head  # it needs no body to say so
+                if head.status in self._source.clear_statuses:
+                    return head
                 raise
         finally:
-            self._keep_alive = Deadline.after(KEEP_ALIVE)
+            self._idle_deadline = Deadline.after(KEEP_ALIVE)
 
     def _next_part(self, parts: queue.SimpleQueue[Any], deadline: Deadline) -> Response:
         """Wait for what `_receive` puts next; raises NetworkError for one, and when time is up."""
@@ -828,10 +844,10 @@ class Transport:
                 head = Response(response.status_code, response.headers, b"")
                 parts.put(head)
                 body = bytearray()
-                for piece in response.iter_content(PIECE_BYTES):
-                    body += piece
+                for chunk in response.iter_content(CHUNK_BYTES):
+                    body += chunk
                     if len(body) > RESPONSE_BYTES or deadline.remaining() < 0:
-                        raise NetworkError("a response that never ends")
+                        raise NetworkError("a response that is too long or too slow")
                 parts.put(head._replace(body=bytes(body)))
         except NetworkError as error:
             parts.put(error)
@@ -856,8 +872,9 @@ def check_proxy(url: str) -> None:
         with_scheme: Any = requests.utils.prepend_scheme_if_needed  # it has no types
         address = with_scheme(proxy, "http")
         parts = urllib.parse.urlsplit(address)
-        is_cut = "@" in parts.path + parts.query + parts.fragment  # in front of the host
-        is_usable = bool(parts.hostname) and parts.port != 0 and not is_cut
+        # An unescaped / ? or # in a password ends the host's part of the address too early.
+        ends_early = "@" in parts.path + parts.query + parts.fragment
+        is_usable = bool(parts.hostname) and parts.port != 0 and not ends_early
     except (TypeError, ValueError):  # the parser raises a TypeError where there is no host
         is_usable = False
     if not is_usable:
@@ -875,24 +892,23 @@ def check_proxy(url: str) -> None:
 RETRIES = 3
 BLOCKED_WAIT = 60.0  # seconds for which nothing is sent after a blocked response
 BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds; the limiter may wait longer
-FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; they bother nobody
+FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; short, as it bothers nobody
 GIVE_UP_AFTER = 24 * 3600.0  # seconds of an outage in which the machine was awake
 RECENTLY = 24 * 3600.0  # seconds within which a fetched profile shows that we are not locked out
-LAST_WITNESS = "instagram"  # while no live profile is cached, and where one has gone since
-OPEN_STREAK_LIMIT = 5  # profiles left open in a row while only LAST_WITNESS was ever fetched
+FALLBACK_WITNESS = "instagram"  # while no live profile is cached, and where one has gone since
+OPEN_STREAK_LIMIT = 5  # profiles left open in a row while only FALLBACK_WITNESS was ever fetched
 
 
 @dataclass
 class Fetcher:
-    """Fetches one profile after the other, and tells whether a failure is its own or ours.
+    """Fetches one profile after the other; decides whether a failure is the profile's or ours.
 
-    A profile is tried again after a blocked response or a network error. Where it brings no data,
-    a witness is fetched: a profile known to exist, picked from the live ones of `profiles`. If that
-    brings data, only the profile is affected; one that is not found twice does not exist. If not,
-    there is an `outage`: the profile stays open, and `wait_out_outage` pauses until a witness can
-    be fetched.
+    A profile is tried again after a blocked response or a network error. If that yields no data, a
+    witness is fetched, picked from the live ones of `profiles`. If the witness has data, only the
+    profile is affected; one that is not found twice does not exist. If not, there is an `outage`:
+    the profile stays open, and `wait_out_outage` pauses until a witness can be fetched.
 
-    While there is no live profile, the witness is LAST_WITNESS. It may be the only profile that is
+    While there is no live profile, the witness is FALLBACK_WITNESS. It may be the only profile that is
     still shown; so its data ends a pause but does not make the next one short again, and five
     profiles left open in a row are an outage, whatever it brings.
     """
@@ -910,8 +926,8 @@ class Fetcher:
         self._pause = 0.0  # seconds: the last one of this outage
         self._give_up_at = math.inf  # of time.monotonic()
         self._open_streak: list[str] = []  # the profiles left open since the last that was fetched
-        self._was_blocked = False
-        self._transport = Transport(self.source.headers, self.waiter)
+        self._hint_logged = False
+        self._transport = Transport(self.source, self.waiter)
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((Blocked, NetworkError)),
             stop=tenacity.stop_after_attempt(1 + RETRIES),
@@ -950,7 +966,7 @@ class Fetcher:
                 "No profile can be fetched (%s): pausing %s, until %s",
                 self.outage,
                 format_duration(seconds),
-                clock_in(seconds),
+                clock_time_in(seconds),
             )
             self.limiter.wait_until_unblocked()
             self._check_witness("resuming")
@@ -1018,13 +1034,13 @@ class Fetcher:
                 was_not_found = True
 
     def _check_witness(self, conclusion: str) -> None:
-        """Fetch a witness once, and set `outage` by it; `conclusion` is what its data means."""
+        """Fetch a witness, and set `outage` by it; `conclusion` says what its data would mean."""
         live = self._witnesses()
-        witness = random.choice(live) if live else LAST_WITNESS
+        witness = random.choice(live) if live else FALLBACK_WITNESS
         error = self._witness_error(witness)
         if isinstance(error, NotFound) and live:  # gone since, or nobody is found any more
-            log.info("Known profile @%s: %s; checking @%s", witness, error, LAST_WITNESS)
-            witness = LAST_WITNESS
+            log.info("Known profile @%s: %s; checking @%s", witness, error, FALLBACK_WITNESS)
+            witness = FALLBACK_WITNESS
             error = self._witness_error(witness)
         self.outage = error
         if error is None:
@@ -1059,9 +1075,9 @@ class Fetcher:
             fields = self.source.parse(username, response)
         except Blocked:
             self.limiter.block_for(max(wait, BLOCKED_WAIT))
-            if not self._was_blocked and not self.had_data:
+            if not self._hint_logged and not self.had_data:
                 self._log_locked_out_hint()
-            self._was_blocked = True
+            self._hint_logged = True
             raise
         except FetchError:
             self.limiter.block_for(wait)
@@ -1084,7 +1100,7 @@ class Fetcher:
             state.attempt_number + 1,
             1 + RETRIES,
             format_duration(seconds),
-            clock_in(seconds),
+            clock_time_in(seconds),
         )
 
 
@@ -1266,7 +1282,7 @@ def parse_cache(data: bytes) -> dict[str, Profile]:
         except (ValueError, RecursionError):
             continue
         if any(isinstance(value, dict) and is_about_profile(value) for value in entry.values()):
-            continue  # a torn entry that swallowed those behind it, which are read by themselves
+            continue  # a torn entry that has swallowed the next ones: skip to its first one
         position = end
         if is_about_profile(entry) and not NOT_UTF8.search(text, start.start(), end):
             profiles[start[1].lower()] = Profile.from_values(start[1], entry)
@@ -1279,15 +1295,15 @@ def is_about_profile(entry: object) -> bool:
         return False
     if error := entry.get("error"):
         return isinstance(error, str) and error in ERRORS
-    texts = (entry.get("biography", ...), entry.get("category_name"))
-    return all(text is None or isinstance(text, str) for text in texts)
+    texts = (entry.get("biography"), entry.get("category_name"))
+    return "biography" in entry and all(text is None or isinstance(text, str) for text in texts)
 
 
 class Progress:
     """What a run leaves to the next: how many rows from the top are done, and a wait that goes on.
 
-    `not_before` is when requests may be sent again, in epoch seconds; one that is further off than
-    `longest_wait` seconds is not believed, nor is a number of rows out of range. Its methods raise
+    `not_before` is when requests may be sent again, in epoch seconds. It is ignored if it is
+    further off than `longest_wait` seconds, as is a number of rows out of range. Its methods raise
     OSError.
     """
 
@@ -1350,7 +1366,7 @@ class Lock:
 
     def close(self) -> None:
         """Let the folder go."""
-        if not self._file.closed:  # it is where another run has taken a removed folder over
+        if not self._file.closed:  # as it is if `renew` lost the folder to another run
             self._write_process("")
             self._file.close()
 
@@ -1371,11 +1387,12 @@ class Lock:
         """Say which process holds the folder."""
         with self._file:
             self._file.seek(0)
-            process = printable(self._file.read().decode("ascii", "replace").strip()) or "?"
-        raise UnusableError(
-            f"another run is using {printable(str(self._path.parent))} (process {process}): "
-            f"wait until it ends, or stop it with: kill {process}"
-        )
+            process = printable(self._file.read().decode("ascii", "replace").strip())
+        named, how = "", ""
+        if process:  # it names itself just after it has locked the folder
+            named, how = f" (process {process})", f", or stop it with: kill {process}"
+        folder = printable(str(self._path.parent))
+        raise UnusableError(f"another run is using {folder}{named}: wait until it ends{how}")
 
     def _write_process(self, process: str) -> None:
         """Name the process that holds the folder; a full disk is no reason not to go on."""
@@ -1458,7 +1475,7 @@ class Row(NamedTuple):
     line_ends: str  # behind it, those of blank lines included
     handle_cell: str
     username: str | None
-    blank: tuple[str, ...]  # which of COLUMNS may be filled
+    blank: tuple[str, ...]  # those of COLUMNS whose cells may be filled
 
 
 class Sheet:
@@ -1484,8 +1501,15 @@ class Sheet:
         column = self._find_handle_column(records, username_column)
         self.handle_header = self.header[column].strip()
         self.rows = [
-            self._make_row(*raw_row, record[column], record)
-            for raw_row, record in zip(raw_rows, records)
+            Row(
+                number,
+                raw,
+                line_ends,
+                handle_cell=record[column],
+                username=parse_handle(record[column]),
+                blank=self._blank_columns(record),
+            )
+            for (number, raw, line_ends), record in zip(raw_rows, records)
         ]
 
     def new_cells(self, row: Row, profiles: Mapping[str, Profile]) -> dict[str, str]:
@@ -1566,7 +1590,7 @@ class Sheet:
             is_entry = is_address(name) and not re.search(r"\s", name.strip())
             if is_entry and header_key(name) not in HANDLE_HEADERS:
                 self._refuse(
-                    f"begins with '{printable(name)}': "
+                    f"has '{printable(name)}' in its first row: "
                     "the first row has to name the columns; add such a row"
                 )
 
@@ -1594,29 +1618,25 @@ class Sheet:
             columns[column] = index
         return columns
 
-    def _make_row(
-        self, number: int, raw: str, line_ends: str, handle_cell: str, record: Mapping[Any, str]
-    ) -> Row:
-        blank = tuple(
-            column for column in COLUMNS if not record.get(self._columns[column], "").strip()
+    def _blank_columns(self, record: Mapping[Any, str]) -> tuple[str, ...]:
+        return tuple(
+            column for column, index in self._columns.items() if not record.get(index, "").strip()
         )
-        return Row(number, raw, line_ends, handle_cell, parse_handle(handle_cell), blank)
 
     def _find_handle_column(self, records: Sequence[Mapping[Any, str]], wanted: str | None) -> int:
         """Return the column that is `wanted`, or has a usual name, or holds mostly addresses."""
-        keys = [header_key(name) for name in self.header]
-        usual = HANDLE_HEADERS if wanted is None else [header_key(wanted)]
-        named = [index for name in usual for index, key in enumerate(keys) if name and key == name]
-        if wanted in self.header:
-            named = [self.header.index(wanted)]
+        named = self._named_columns(wanted)
         for index in named:
             if any(parse_handle(record[index]) for record in records):
                 return index
-        for index in range(len(keys)) if wanted is None else ():
-            addresses = sum(is_address(record[index]) for record in records)
-            if 2 * addresses > len(records) and index not in self._columns.values():
-                return index
-        if named:
+        if wanted is None:
+            for index in range(len(self.header)):
+                addresses = sum(is_address(record[index]) for record in records)
+                if 2 * addresses > len(records) and index not in self._columns.values():
+                    return index
+        if not records:
+            what = "no rows below its header"
+        elif named:
             what = f"no usable handle in column '{printable(self.header[named[0]])}'"
         elif wanted is None:
             what = "no column of Instagram handles"
@@ -1628,6 +1648,14 @@ class Sheet:
             "(or, if these are no names but the first entry, add a first row that names the "
             "columns)"
         )
+
+    def _named_columns(self, wanted: str | None) -> list[int]:
+        """Return the columns whose header is `wanted`, or one of HANDLE_HEADERS, best first."""
+        if wanted in self.header:
+            return [self.header.index(wanted)]
+        usual = HANDLE_HEADERS if wanted is None else [header_key(wanted)]
+        keys = [header_key(name) for name in self.header]
+        return [index for name in usual for index, key in enumerate(keys) if name and key == name]
 
     def _fill(self, raw: str, new_cells: Mapping[str, str]) -> str:
         """Put cells into a raw row; every other byte of it stays."""
@@ -1686,10 +1714,10 @@ def is_address(cell: str) -> bool:
 
 
 class Batches:
-    """Counts the profiles of the current batch, by when they were fetched.
+    """Counts the profiles of the current batch by when they were fetched.
 
-    Those since the last gap of a whole pause belong to it, whichever run fetched them; so stopping
-    and starting again makes no batch longer.
+    The batch began after the last gap between two profiles that was as long as a pause, in
+    whichever run that was. So stopping and starting again makes no batch longer.
     """
 
     def __init__(
@@ -1710,7 +1738,10 @@ class Batches:
         self._fetch_times.clear()
 
     def count(self, epoch: float) -> int:
-        """Return how many profiles are in the batch of one that is fetched then, `size` at most."""
+        """Return how many profiles there are in the batch of one that would be fetched then.
+
+        `size` at most.
+        """
         next_fetch = epoch
         count = 0
         for fetched in reversed(self._fetch_times[-self.size :]):
@@ -1724,8 +1755,8 @@ class Batches:
         """Return whether a pause comes before the next profile."""
         return self.pause > 0 and self.count(time.time()) == self.size
 
-    def missing_pause(self) -> float:
-        """Return the seconds that are missing to a whole pause since the last profile."""
+    def remaining_pause(self) -> float:
+        """Return the seconds of the pause that have not passed since the last profile."""
         since_last = max(time.time() - self._fetch_times[-1], 0.0)
         return max(self.pause - since_last, 0.0)
 
@@ -1746,7 +1777,7 @@ class Enrichment:
         self.source = self.fetcher.source
         self.rows = self.sheet.rows[: self.args.limit]
         self.usernames = {row.username for row in self.rows if row.username}
-        self.fetched: set[str] = set()  # those of this run, whatever came of it
+        self.tried: set[str] = set()  # the usernames fetched in this run, settled or not
         self.open: dict[str, FetchError] = {}  # of those, username -> why it is still open
         self.output_error: OSError | None = None  # why the last checkpoint could not be written
         self._since_checkpoint = 0  # profiles fetched
@@ -1759,7 +1790,7 @@ class Enrichment:
         """
         to_fetch = self.to_fetch()
         if to_fetch and (seconds := self.limiter.blocked_for()):
-            duration, end = format_duration(seconds), clock_in(seconds)
+            duration, end = format_duration(seconds), clock_time_in(seconds)
             log.info("Resuming an earlier pause until %s (%s)", end, duration)
             self.limiter.wait_until_unblocked()
         rows_done = self.progress.rows_done
@@ -1767,18 +1798,19 @@ class Enrichment:
         for count, (index, username) in enumerate(first_pass, 1):
             result = self._fetch(username)
             self.progress.move_to(index + 1)
-            retried = len(self.open) - len(self.fetcher.given_up)
-            log_progress(self, index, username, result, len(to_fetch) - count + retried)
+            for_second_pass = len(self.open.keys() - self.fetcher.given_up)
+            remaining = len(to_fetch) - count + for_second_pass
+            log_progress(self, index, username, result, remaining)
         given_up = self.fetcher.given_up
         second_pass = [
             (index, username) for index, username in self.to_fetch() if username not in given_up
         ]
         if second_pass:
-            log.info("Second pass, through what is still open: %d", len(second_pass))
+            log.info("Back to the profiles that are still open: %d", len(second_pass))
         for count, (index, username) in enumerate(second_pass, 1):
             result = self._fetch(username)
             log_progress(self, index, username, result, len(second_pass) - count)
-        if self.fetched:
+        if self.tried:
             self.checkpoint()
         if len(self.rows) == len(self.sheet.rows):
             self.progress.finish()
@@ -1800,18 +1832,20 @@ class Enrichment:
         return self.source.settles(self.cache.profiles.get(username))
 
     def count_settled(self) -> int:
-        """Return of how many profiles of the list there is nothing to fetch any more."""
+        """Count the settled profiles of the list."""
         return sum(map(self.is_settled, self.usernames))
 
     def pauses_ahead(self, profiles: int) -> int:
         """Return how many batch pauses there are to come with so many more profiles."""
-        if not profiles or not self.batches.pause:
+        if not self.batches.pause:
             return 0
         resumes_at = time.time() + self.limiter.blocked_for()
         return (self.batches.count(resumes_at) + profiles - 1) // self.batches.size
 
     def eta(self, profiles: int) -> float:
         """Return the seconds that so many more profiles take, with the pauses to come."""
+        if not profiles:
+            return 0.0
         before_next = self.limiter.blocked_for() + self.fetcher.next_pause()
         each = seconds_per_request(self.args.rate_limit)
         # A pause stands in the place of a gap between two requests.
@@ -1843,7 +1877,7 @@ class Enrichment:
     def _fetch(self, username: str) -> str:
         """Fetch one profile, after the pause that may be due; returns what came of it, in words."""
         self._prepare_fetch()
-        self.fetched.add(username)
+        self.tried.add(username)
         try:
             profile = self.fetcher.fetch(username)
         except FetchError as error:
@@ -1868,15 +1902,15 @@ class Enrichment:
             self.checkpoint()
 
     def _pause_after_batch(self) -> None:
-        """Wait for what is missing to a whole pause, and begin the next batch."""
-        if seconds := self.batches.missing_pause():
+        """Wait for what remains of the pause, and begin the next batch."""
+        if seconds := self.batches.remaining_pause():
             self.limiter.block_for(seconds)
             log.info(
                 "Batch of %d done, %s: pausing %s, until %s",
                 self.batches.size,
                 "not saved yet" if self.output_error else "saved",
                 format_duration(seconds),
-                clock_in(seconds),
+                clock_time_in(seconds),
             )
             self.limiter.wait_until_unblocked()
         self.batches.start_next()
@@ -1900,6 +1934,7 @@ class SecretFilter(logging.Filter):
         for name, value in environment.items():
             if name.lower().endswith("_proxy") and "@" in value:
                 secrets |= proxy_secrets(value)
+        # Longest first: a piece of a password must not be replaced within the whole.
         longest_first = sorted(secrets, key=len, reverse=True)
         patterns = [
             re.escape(secret[:SECRET_START]) + (r"[^\s'\"]*" if len(secret) > SECRET_START else "")
@@ -1979,7 +2014,7 @@ def log_estimate(run: Enrichment, profiles: int) -> None:
         run.args.rate_limit,
         with_pauses if pauses else "",
         format_duration(seconds),
-        clock_in(seconds),
+        clock_time_in(seconds),
     )
 
 
@@ -1993,7 +2028,7 @@ def log_progress(run: Enrichment, index: int, username: str, result: str, profil
         username,
         result,
         format_duration(eta),
-        clock_in(eta),
+        clock_time_in(eta),
     )
 
 
@@ -2008,13 +2043,13 @@ def log_summary(
     cached = [run.cache.profiles[name] for name in run.usernames & run.cache.profiles.keys()]
     counts = Counter(profile.error for profile in cached)
     without_data = [
-        f"{counts[error]} {words}"
-        for error, words in ERRORS.items()
+        f"{counts[error]} {label}"
+        for error, label in ERRORS.items()
         if counts[error] or error == NOT_FOUND
     ]
     log.info(
         "%d fetched, %d from cache, %s, %d without handle, %d still open; took %s; source: %s%s",
-        len(run.fetched),
+        len(run.tried.difference(still_open)),
         from_cache,
         ", ".join(without_data),
         sum(row.username is None for row in run.rows),
@@ -2024,10 +2059,10 @@ def log_summary(
         run.source.unfilled_columns(),
     )
     for username in still_open:
-        if username in run.fetched:
-            reason = run.open.get(username, "interrupted while it was being fetched")
+        if username in run.tried:
+            reason = run.open.get(username, "the run stopped while it was being fetched")
             log.info("Still open: @%s: %s", username, reason)
-    if not_fetched := len(set(still_open) - run.fetched):
+    if not_fetched := len(set(still_open) - run.tried):
         log.info("Still open: %d not fetched yet", not_fetched)
 
 
@@ -2036,11 +2071,12 @@ def coverage_table(sheet: Sheet, profiles: Mapping[str, Profile]) -> list[str]:
     rows = len(sheet.rows)
     blank = Counter(column for row in sheet.rows for column in row.blank)
     gained = Counter(column for row in sheet.rows for column in sheet.new_cells(row, profiles))
-    table = [f"{'Column':<9} {'before':<15} {'after':<15} gained"]
+    width = max(15, len(coverage(rows, rows)))
+    table = [f"{'Column':<9} {'before':<{width}} {'after':<{width}} gained"]
     for column in COLUMNS:
         filled = rows - blank[column]
         before, after = coverage(filled, rows), coverage(filled + gained[column], rows)
-        table.append(f"{column:<9} {before:<15} {after:<15} {gained[column]:>+6}")
+        table.append(f"{column:<9} {before:<{width}} {after:<{width}} {gained[column]:>+6}")
     return table
 
 
@@ -2082,7 +2118,10 @@ def bounded(kind: Callable[[str], float], least: float, what: str) -> Callable[[
 
 
 def account_id(text: str) -> str:
-    """Parse the numeric id of an account, as an argparse type; what is none is not repeated."""
+    """Parse the numeric id of an account, as an argparse type.
+
+    The error does not repeat the text, which may be a token pasted by mistake.
+    """
     if not re.fullmatch(r"[0-9]{1,30}", text):
         raise argparse.ArgumentTypeError("must be the numeric id of an account")
     return text
@@ -2171,11 +2210,11 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def access_token() -> str:
-    """Read the token for the Graph API; raises UnusableError where there is none that could be."""
+    """Read the token for the Graph API; raises UnusableError if it is missing or malformed."""
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not re.fullmatch(r"[\x21-\x7e]+", token):
-        no_token = "has a space, a line break or another character that no token has"
-        why = no_token if token else "is not set"
+        malformed = "has a space, a line break or another character that no token has"
+        why = malformed if token else "is not set"
         raise UnusableError(
             f"{TOKEN_VARIABLE} {why}: --graph-api needs your access token in it "
             "(the README says how)"
@@ -2189,15 +2228,15 @@ def choose_source(args: argparse.Namespace) -> Source:
 
 
 def check_output(args: argparse.Namespace) -> None:
-    """Raise UnusableError where the output has no place of its own; resolves its links."""
-    output = args.output = Path(os.path.realpath(args.output))
+    """Raise UnusableError if the output has no place of its own."""
+    output = args.output
     state_folder = Path(os.path.realpath(args.cache_dir))
     is_state = output.name.startswith((CACHE_FILE, PROGRESS_FILE, LOCK_FILE))
     places = (output, temp_path(output))
     if output.exists() and not output.is_file():
         why = "is a folder or a device: give the path of a CSV file"
     elif any(path.exists() and path.samefile(args.input) for path in places):
-        why = "is the input itself: give another path, the input stays as it is"
+        why = "is the input itself, which is never overwritten: give another path"
     elif not output.parent.is_dir():
         why = "is in a folder that does not exist: make the folder, or give another path"
     elif output.parent == state_folder and is_state:
@@ -2215,6 +2254,7 @@ def enrich(args: argparse.Namespace, waiter: Waiter) -> int:
     stopwatch = Stopwatch.start()
     source = choose_source(args)
     sheet = waiter.wait_for(Sheet, args.input, args.username_column)  # it may come from a pipe
+    args.output = Path(os.path.realpath(args.output))  # a link is written where it points
     try:
         check_output(args)
         check_proxy(source.request("")[0])
@@ -2236,9 +2276,10 @@ def open_run(
     progress = Progress(args.cache_dir / PROGRESS_FILE, len(sheet.rows), longest_wait)
     fetch_times = cache.fetch_times()
     had_data = bool(fetch_times) and fetch_times[-1] > time.time() - RECENTLY
+    # Whether the output can be written is found out now, not after a night.
     write_atomic(args.output, sheet.render(cache.profiles))
     if args.force:
-        forget(cache, progress)
+        start_afresh(cache, progress)
     limiter = RateLimiter(
         args.rate_limit, progress.not_before, waiter, lock.renew, progress.block_until
     )
@@ -2247,7 +2288,7 @@ def open_run(
     return Enrichment(sheet, cache, progress, limiter, fetcher, batches, args)
 
 
-def forget(cache: Cache, progress: Progress) -> None:
+def start_afresh(cache: Cache, progress: Progress) -> None:
     """Start afresh for `--force`: set the cache aside, and go to the top."""
     progress.move_to(0)
     if cache.profiles:
@@ -2271,17 +2312,17 @@ def run_and_report(run: Enrichment, stopwatch: Stopwatch) -> int:
     except Interrupted as interrupted:
         signum: signal.Signals = interrupted.args[0]
         code = EXIT_SIGNALLED + signum
-        stop(run, f"Interrupted by {signum.name}", again)
+        save_and_log_stop(run, f"Interrupted by {signum.name}", again)
     except OSError as error:
         code = EXIT_INCOMPLETE
-        stop(run, f"Could not save ({format_os_error(error)})", again)
+        save_and_log_stop(run, f"Could not save ({format_os_error(error)})", again)
     except (StoppedError, UnusableError) as error:
         code = EXIT_INCOMPLETE
-        stop(run, str(error), again)
+        save_and_log_stop(run, str(error), again)
     still_open = [username for _, username in run.to_fetch()]
     log_summary(run, still_open, from_cache, stopwatch.elapsed())
     if code == EXIT_DONE and run.output_error:
-        log.error("What was fetched is in the cache, not in the output: mend that, and %s", again)
+        log.error("What was fetched is in the cache, not in the output: fix that, and %s", again)
         return EXIT_INCOMPLETE
     if code == EXIT_DONE and still_open:
         log.error("Some profiles are still open: %s", again)
@@ -2289,9 +2330,9 @@ def run_and_report(run: Enrichment, stopwatch: Stopwatch) -> int:
     return code
 
 
-def stop(run: Enrichment, why: str, again: str) -> None:
+def save_and_log_stop(run: Enrichment, why: str, again: str) -> None:
     """Write the last checkpoint of a run that stops early, and log where it stopped."""
-    saved = save(run)
+    saved = last_checkpoint(run)
     not_done = (index for index, _ in run.to_fetch() if index >= run.progress.rows_done)
     rows = len(run.rows)
     log.error(
@@ -2304,7 +2345,7 @@ def stop(run: Enrichment, why: str, again: str) -> None:
     )
 
 
-def save(run: Enrichment) -> str:
+def last_checkpoint(run: Enrichment) -> str:
     """Write a last checkpoint; returns what is saved, in words."""
     try:
         run.checkpoint()
@@ -2319,7 +2360,7 @@ def save(run: Enrichment) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv`, by default the process's own; returns the exit code."""
     args = parse_arguments(argv)
-    logging.raiseExceptions = False  # a log that can't be written (a full disk) ends no night
+    logging.raiseExceptions = False  # a log on a full disk must not end the run
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
     secrets = SecretFilter(os.environ)

@@ -555,7 +555,7 @@ def test_second_pass_asks_once_more_for_what_was_left_open_at_a_wall(world: Any)
     result = world.run()
     assert result.code == 0
     assert world.standin.names[-1] == names[1]
-    assert "Second pass, through what is still open: 1" in result.log
+    assert "Back to the profiles that are still open: 1" in result.log
     assert "[2/10] @profile.001: Blogger, bio of 28 characters | 0 s left" in result.log
     assert world.all_live
     assert not world.progress_file.exists()

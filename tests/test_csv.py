@@ -709,6 +709,7 @@ def test_a_list_without_handles_is_refused_with_its_columns_and_the_flag(
         sheet_of(tmp_path, text.encode())
     for word in ("--username-column", *text.splitlines()[0].split(",")):
         assert word in str(refused.value)
+    assert ("no rows below its header" in str(refused.value)) is (text.count("\n") == 1)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_a_night_has_batches_a_burst_of_401_and_profiles_that_are_healed(
     assert act.count("@instagram, which exists") == 0
     assert act.count("): we are blocked") == act.count("No profile can be fetched") == 1
     healed = re.findall(r"@(\S+): left open: blocked \(401\)", act)
-    second_pass = act.partition("Second pass")[2]
+    second_pass = act.partition("Back to the profiles")[2]
     assert len(healed) == 1
     assert all(re.search(rf"@{re.escape(name)}: (?!left open)", second_pass) for name in healed)
     assert act.count("]: not found |") == 0 and len(re.findall(r"\] @\S+: not found \|", act)) == 12

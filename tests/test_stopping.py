@@ -115,7 +115,7 @@ def test_a_signal_while_an_answer_is_awaited_ends_that_wait(world: Any) -> None:
     result = world.run("-b", "5")
     world.standin.watch = lambda name: None
     assert len(world.cache) == 3
-    assert f"Still open: @{NAMES[3]}: interrupted while it was being fetched" in result.log
+    assert f"Still open: @{NAMES[3]}: the run stopped while it was being fetched" in result.log
     assert_stopped_well(world, result, signal.SIGINT)
 
 
