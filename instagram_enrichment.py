@@ -892,7 +892,7 @@ def check_proxy(url: str) -> None:
 RETRIES = 3
 BLOCKED_WAIT = 60.0  # seconds for which nothing is sent after a blocked response
 BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds; the limiter may wait longer
-FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; short, as it bothers nobody
+FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; nobody is bothered
 GIVE_UP_AFTER = 24 * 3600.0  # seconds of an outage in which the machine was awake
 RECENTLY = 24 * 3600.0  # seconds within which a fetched profile shows that we are not locked out
 FALLBACK_WITNESS = "instagram"  # while no live profile is cached, and where one has gone since
@@ -908,8 +908,8 @@ class Fetcher:
     profile is affected; one that is not found twice does not exist. If not, there is an `outage`:
     the profile stays open, and `wait_out_outage` pauses until a witness can be fetched.
 
-    While there is no live profile, the witness is FALLBACK_WITNESS. It may be the only profile that is
-    still shown; so its data ends a pause but does not make the next one short again, and five
+    While there is no live profile, the witness is FALLBACK_WITNESS. It may be the only profile that
+    is still shown; so its data ends a pause but does not make the next one short again, and five
     profiles left open in a row are an outage, whatever it brings.
     """
 

@@ -1,4 +1,4 @@
-"""What the program costs: python tests/benchmark.py prints a table of figures and ratios, all from this one run.
+"""What the program costs: python tests/benchmark.py prints figures and ratios, all from this run.
 
 Nothing here is a test: machines are noisy, so each figure is a ratio or a curve within the run.
 """
@@ -73,7 +73,7 @@ def write_state(folder: Path, rows: int, cached: int) -> list[str]:
 
 
 def saving(sizes: list[int]) -> None:
-    """The cost of saving one profile, measured in turns so that the machine's moods hit all sizes alike."""
+    """The cost of saving one profile, in turns, so that the machine's moods hit all sizes alike."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_DIR")) as folder:
         caches = []
         for size in sizes:
@@ -81,7 +81,7 @@ def saving(sizes: list[int]) -> None:
             cache.profiles = {
                 f"profile.{number}": entry(f"profile.{number}") for number in range(size)
             }
-            cache._write_all(cache.profiles)
+            cache._write_all()
             caches.append(cache)
         costs: list[list[float]] = [[] for _ in sizes]
         for turn in range(400):
@@ -106,26 +106,25 @@ def fully_cached(sizes: list[int]) -> None:
             shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         code, seconds, peak = shown.split()
         assert code == "0", shown
-        print(
-            f"{rows:>38,} {float(seconds):>11.2f} {float(peak):>9.0f} {float(seconds) / rows * 1000:>10.3f}"
-        )
+        each = float(seconds) / rows * 1000
+        print(f"{rows:>38,} {float(seconds):>11.2f} {float(peak):>9.0f} {each:>10.3f}")
 
 
 def run_compressed(
     clock: CompressedTime, profiles: int, cached: int, *flags: str
 ) -> tuple[float, float, list[float]]:
-    """Run on `profiles` of which some are cached; returns the estimate, what it took, and when requests came."""
+    """Run on a list of which some is cached; returns estimate, duration, and times of requests."""
     with tempfile.TemporaryDirectory() as folder:
         paths = write_state(Path(folder), profiles, cached)
         with StandIn([f"profile.{number}" for number in range(profiles)]) as server:
             ig.API_URL = server.url
             estimates: list[float] = []
-            tell_plan = ig.tell_plan
-            ig.tell_plan = lambda run: estimates.append(run.eta(len(run.unsettled())))
+            log_plan = ig.log_plan
+            ig.log_plan = lambda run: estimates.append(run.eta(len(run.to_fetch())))
             started = clock.monotonic()
             with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
                 code = ig.main([*paths, *flags])
-            ig.tell_plan = tell_plan
+            ig.log_plan = log_plan
             assert code == 0
             return (
                 estimates[0],
@@ -153,7 +152,7 @@ def estimate(clock: CompressedTime) -> None:
 
 
 def night(clock: CompressedTime) -> None:
-    """A list of 4,000, of which 3% are gone, against the least that its requests and pauses can take."""
+    """A list of 4,000, 3% of it gone, against the least that its requests and pauses take."""
     with tempfile.TemporaryDirectory() as folder:
         paths = write_state(Path(folder), 4000, 0)
         with StandIn([f"profile.{number}" for number in range(4000)]) as server:

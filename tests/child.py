@@ -1,7 +1,8 @@
 """Runs the real program in a process of its own, in compressed time: child.py URL SPEED FLAGS…
 
-Where CHILD_CLOCK names a file, the time that was skipped goes on from there, and beside it (with `.sent`) stands when
-each request was sent, so that one run can follow another in the same compressed night.
+Where CHILD_CLOCK names a file, the time that was skipped goes on from there, and beside it (with
+`.sent`) stands when each request was sent, so that one run can follow another in the same
+compressed night.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Compressed time: `time.sleep` skips instead of sleeping, and the clocks go along.
 
-The clocks are the real ones plus all that was skipped, so a night takes as long as its requests. With a `speed`
-a part of each sleep is really slept (1 / speed), for people who watch and for tests that interrupt.
+The clocks are the real ones plus all that was skipped, so a night takes as long as its requests.
+With a `speed` a part of each sleep is really slept (1 / speed), for people who watch and for tests
+that interrupt.
 """
 
 from __future__ import annotations
@@ -18,9 +19,8 @@ class Patcher(Protocol):
 class CompressedTime:
     def __init__(self, speed: float = float("inf"), skipped: float = 0.0) -> None:
         self.skipped = skipped
-        self.lid_closed = (
-            0.0  # seconds that the wall clock went on while everything else stood still
-        )
+        # Seconds that the wall clock went on while everything else stood still.
+        self.lid_closed = 0.0
         self._events: list[tuple[float, Callable[[], None]]] = []
         self._speed = speed
         self._sleep, self._monotonic, self._time = time.sleep, time.monotonic, time.time

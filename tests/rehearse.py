@@ -1,12 +1,13 @@
-"""Rehearse a night: the real program on a sample list, against a stand-in for Instagram, in compressed time.
+"""Rehearse a night: the real program on a sample list, against a stand-in, in compressed time.
 
     python tests/rehearse.py                                  # the whole night, in about 20 seconds
     python tests/rehearse.py --rate-limit 20 --limit 50       # with any of the program's own flags
-    python tests/rehearse.py --graph-api 17841400000000000    # asking the official API
+    python tests/rehearse.py --graph-api 17841400000000000    # with the official API
     python tests/rehearse.py --speed 100                      # 1800 virtual seconds take 18
 
-Output and cache go to .tmp/rehearsal/ in the current folder. An earlier rehearsal's files there are removed first,
-unless --cache-dir is given. Nothing is sent to Instagram. The exit code is the program's.
+Output and cache go to .tmp/rehearsal/ in the current folder. An earlier rehearsal's files there are
+removed first, unless --cache-dir is given. Nothing is sent to Instagram. The exit code is the
+program's.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Night(StandIn):
 
 
 def parse_arguments(argv: Sequence[str] | None) -> tuple[float, list[str], bool]:
-    """Returns the speed, the program's flags, and whether the rehearsal starts afresh in a folder of its own."""
+    """Returns the speed, the program's flags, and whether an earlier rehearsal is to be removed."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="All other flags are the program's own: instagram_enrichment.py --help lists them.",
@@ -69,7 +70,7 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[float, list[str], bool]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program twice, a night and a resume that finds nothing to do; returns its exit code."""
+    """Run the program twice, a night and a run with nothing left to do; returns its exit code."""
     speed, flags, afresh = parse_arguments(argv)
     args = instagram_enrichment.parse_arguments(flags)  # leaves here for what can't be parsed
     if FOLDER in (args.cache_dir, args.output.parent):
@@ -97,12 +98,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         if code or args.force:
             return code
-        asked = len(standin.log)
+        fetched = len(standin.log)
         say(
-            f"Act 2: the same command again. Act 1 sent {asked} requests; now every answer is in the cache."
+            f"Act 2: the same command again. Act 1 sent {fetched} requests; "
+            "now every profile is in the cache."
         )
         code = instagram_enrichment.main(flags)
-        say(f"Act 2 sent {len(standin.log) - asked} requests. To see what was filled:")
+        say(f"Act 2 sent {len(standin.log) - fetched} requests. To see what was filled:")
         print(shlex.join(["diff", str(args.input), str(args.output)]), file=sys.stderr)
     return code
 

@@ -1,8 +1,9 @@
-"""A stand-in for Instagram and its official API: a real HTTP server on loopback that answers as they do.
+"""A stand-in for Instagram and its official API: a real HTTP server on loopback.
 
-By default every profile it was given is answered with JSON and any other with 404; the official API, asked with the
-right `token`, sees those of them that are professional accounts. What it does instead is set by name (`behaviour`), for
-the next few requests (`burst`), for a stretch of time (`blocked_until`), or by whoever looks at each request (`watch`).
+By default every profile that it was given is answered with JSON, and any other with 404; the
+official API, sent the right `token`, shows those of them that are professional accounts. What it
+does instead is set by name (`behaviour`), for the next few requests (`burst`), for a stretch of
+time (`blocked_until`), or by whoever looks at each request (`watch`).
 """
 
 from __future__ import annotations
@@ -200,7 +201,7 @@ class StandIn(ThreadingHTTPServer):
         self.delay = 0.0
         self.token = "EAAtest"
         self.streamed = 0  # bytes that a client took of an answer without end
-        self.asked = threading.Event()
+        self.requested = threading.Event()
 
     @property
     def url(self) -> str:
@@ -268,7 +269,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.client_address[1],
             )
         )
-        standin.asked.set()
+        standin.requested.set()
         if standin.delay:
             threading.Event().wait(standin.delay)
         if isinstance(chosen, str) and hasattr(self, "send_" + chosen):

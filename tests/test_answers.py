@@ -137,10 +137,10 @@ def test_a_user_object_is_the_profile(fields: dict[str, Any]) -> None:
     assert profile.biography == fields.get("biography")
 
 
-def test_a_message_from_outside_is_told_without_its_control_characters() -> None:
-    with pytest.raises(ig.Blocked) as refusal:
+def test_a_message_from_outside_is_logged_without_its_control_characters() -> None:
+    with pytest.raises(ig.Blocked) as raised:
         ig.parse_web_response("x", ig.Response(*data(401, {"message": "\x1b[31mwait\r\n\u202e"})))
-    assert str(refusal.value) == r"blocked (401): \x1b[31mwait\x0d\x0a\x202e"
+    assert str(raised.value) == r"blocked (401): \x1b[31mwait\x0d\x0a\x202e"
 
 
 NOON = "Thu, 01 Jan 2026 12:00:00 GMT"
@@ -170,7 +170,7 @@ NOON = "Thu, 01 Jan 2026 12:00:00 GMT"
         ({"Retry-After": "Fri, 99 Foo 99999 23:59:59 GMT", "Date": NOON}, 0),
     ],
 )
-def test_a_wait_is_asked_for_in_seconds_or_by_a_date_and_four_hours_at_most(
+def test_a_wait_is_requested_in_seconds_or_by_a_date_and_four_hours_at_most(
     headers: dict[str, str], seconds: float
 ) -> None:
     assert ig.requested_wait(headers) == seconds
@@ -296,15 +296,15 @@ def test_a_broken_answer_is_tried_again_and_never_cached(world: Any, name: str) 
     )
 
 
-UNFORESEEN_BODIES: dict[str, tuple[int, dict[str, str], bytes]] = {
+UNEXPECTED_BODIES: dict[str, tuple[int, dict[str, str], bytes]] = {
     "utf-16": (200, {}, json.dumps({"data": {"user": 1}}).encode("utf-16")),
     "odd location": (302, {"Location": "http://[bad"}, b""),
     "no location": (302, {}, b""),
 }
 
 
-@pytest.mark.parametrize("answer", UNFORESEEN_BODIES.values(), ids=UNFORESEEN_BODIES)
-def test_an_answer_that_nobody_foresaw_is_not_tried_again_and_never_cached(
+@pytest.mark.parametrize("answer", UNEXPECTED_BODIES.values(), ids=UNEXPECTED_BODIES)
+def test_an_answer_that_is_unexpected_is_not_tried_again_and_never_cached(
     world: Any, answer: Any
 ) -> None:
     world.live("one", "two")
@@ -329,7 +329,7 @@ def test_an_answer_that_drips_is_cut_off(
     assert world.biographies()["two"] == "The biography of two"
 
 
-def test_a_refusal_whose_body_drips_is_one_all_the_same(
+def test_a_block_whose_body_drips_is_one_all_the_same(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ig, "RESPONSE_TIMEOUT", 0.5)
@@ -341,7 +341,7 @@ def test_a_refusal_whose_body_drips_is_one_all_the_same(
     assert world.standin.gaps[1] >= 3600
 
 
-def test_the_body_of_a_refusal_need_not_be_readable(world: Any) -> None:
+def test_the_body_of_a_block_need_not_be_readable(world: Any) -> None:
     world.live("one")
     world.standin.burst.append((401, {"Content-Encoding": "gzip"}, b"not gzip"))
     assert "blocked (401)" in world.run().log

@@ -1,4 +1,4 @@
-"""Whatever can't be used is refused with one clear line, before the first request, and nothing is touched."""
+"""What can't be used is refused with one clear line before the first request; no file changes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Bad:
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """What every path of a folder is and holds; of a state folder, only what holds answers or a position."""
+    """What every path of a folder is and holds; of a state folder, only profiles and a position."""
     paths = [path for path in folder.rglob("*") if path.name != "ig.lock"]
     found: dict[str, object] = {}
     for path in paths:
@@ -269,7 +269,7 @@ def state_file(name: str) -> Callable[[World], str]:
 
 
 def pipe(world: World) -> str:
-    """Stands for all devices: a program that failed this test with /dev/null, run as root, would replace it."""
+    """Stands for all devices: a program that failed this test as root would replace /dev/null."""
     os.mkfifo(world.folder / "pipe")
     return str(world.folder / "pipe")
 

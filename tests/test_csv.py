@@ -92,7 +92,7 @@ quirky = pytest.mark.parametrize("quirk", QUIRKS, ids=lambda quirk: quirk.name)
 
 
 def split_outside_quotes(text: str, separators: str) -> list[str]:
-    """Split behind each separator that no quotes enclose; the separators stay at the ends of the pieces."""
+    """Split behind each separator that no quotes enclose; the pieces end with their separators."""
     pieces, start, quoted = [], 0, False
     for at, char in enumerate(text):
         quoted ^= char == '"'
@@ -203,22 +203,22 @@ def test_a_quirky_file_comes_out_byte_for_byte_where_no_profile_is_found(
 
 
 @quirky
-def test_a_quirky_file_asks_for_each_profile_that_can_gain_something_once(
+def test_a_quirky_file_fetches_each_profile_that_can_gain_something_once(
     world: World, quirk: Quirk
 ) -> None:
     names = tuple(dict.fromkeys(name for name, _ in quirk.fills.values()))
     run_on(world, (DATA / f"{quirk.name}.csv").read_bytes(), found=names)
-    asked = list(world.standin.names)
-    assert asked == list(names)
+    fetched = list(world.standin.names)
+    assert fetched == list(names)
 
 
-def test_a_second_run_gives_the_same_bytes_and_asks_nothing(world: World) -> None:
+def test_a_second_run_gives_the_same_bytes_and_fetches_nothing(world: World) -> None:
     data = (DATA / "multi_line_cells.csv").read_bytes()
     first = run_on(world, data, found=("nirabel.voss", "osk.arwen", "brindle_okta"))
-    asked = len(world.standin.log)
+    fetched = len(world.standin.log)
     assert world.run().code == 0
     assert world.output.read_bytes() == first
-    assert len(world.standin.log) == asked
+    assert len(world.standin.log) == fetched
 
 
 @pytest.mark.parametrize(
@@ -248,13 +248,13 @@ def test_only_an_empty_or_blank_cell_is_filled(world: World, row: str, filled: s
 
 
 @pytest.mark.parametrize("cells", ["Food,Eats", '"Food\n","Eats"', "-,."])
-def test_a_row_with_both_cells_filled_is_not_asked(world: World, cells: str) -> None:
+def test_a_row_with_both_cells_filled_is_not_fetched(world: World, cells: str) -> None:
     data = f"Handle,GENRE,Details\n@nirabel.voss,{cells}\n".encode()
     assert run_on(world, data, found=("nirabel.voss",)) == data
     assert world.standin.log == []
 
 
-def test_a_handle_that_appears_twice_is_asked_once_and_fills_both_rows(world: World) -> None:
+def test_a_handle_that_appears_twice_is_fetched_once_and_fills_both_rows(world: World) -> None:
     rows = [
         "@nirabel.voss,,",
         "instagram.com/Nirabel.Voss/,Food,",
@@ -272,7 +272,7 @@ def test_a_handle_that_appears_twice_is_asked_once_and_fills_both_rows(world: Wo
     assert world.standin.names == ["nirabel.voss", "osk.arwen"]
 
 
-def test_rows_behind_the_limit_are_in_the_output_and_not_asked(world: World) -> None:
+def test_rows_behind_the_limit_are_in_the_output_and_not_fetched(world: World) -> None:
     data = b"Handle,GENRE,Details\r\n@nirabel.voss,,\r\n@osk.arwen,,\r\n"
     output = run_on(world, data, "--limit", "1", found=("nirabel.voss", "osk.arwen"))
     assert output == data.replace(b"voss,,", b"voss,Blogger,The biography of nirabel.voss")
@@ -755,7 +755,7 @@ def test_a_missing_username_column_is_refused_though_another_would_do(
     assert "'Handle'" in str(refused.value) and "'Name'" in str(refused.value)
 
 
-def test_username_column_is_the_one_asked_for(world: World) -> None:
+def test_username_column_is_the_one_that_is_fetched(world: World) -> None:
     data = b"Handle,Second\n@wrong,@osk.arwen\n"
     output = run_on(world, data, "--username-column", "second", found=("wrong", "osk.arwen"))
     assert (

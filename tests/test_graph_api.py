@@ -1,4 +1,4 @@
-"""The official API behind the same pipeline: how it is asked, what its answers mean, what it shares with the other."""
+"""The official API: its requests, what its responses mean, what it shares with the web address."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def everything_written(folder: Path) -> str:
     )
 
 
-# ---- How it is asked ----
+# ---- How it is fetched ----
 
 
 def test_the_request_is_that_of_business_discovery(graph: Any) -> None:
@@ -52,7 +52,7 @@ def test_the_request_is_that_of_business_discovery(graph: Any) -> None:
     assert TOKEN not in request.line
 
 
-def test_the_web_address_is_never_told_the_token(graph: Any) -> None:
+def test_the_web_address_is_never_sent_the_token(graph: Any) -> None:
     assert graph.run("--limit", "1").code == 0
     assert not any(TOKEN in value for value in graph.standin.log[0].headers.values())
 
@@ -80,36 +80,36 @@ def test_details_are_filled_and_genre_is_not_and_personal_accounts_are_settled(g
         True,
     )
     assert (entry["category_name"], entry["is_verified"], entry["error"]) == (None, None, None)
-    plan, _, told = result.log.partition("\n")
+    plan, _, rest = result.log.partition("\n")
     assert (
         "Plan: 30 rows" in plan and "source: Instagram's official API (nothing for GENRE)" in plan
     )
     assert "30 fetched, 0 from cache, 0 not found, 4 no professional account, " in result.log
-    assert "source: Instagram's official API (nothing for GENRE)" in told
+    assert "source: Instagram's official API (nothing for GENRE)" in rest
     assert f"@{PERSONAL[0]}: no professional account |" in result.log
     assert "no category" not in result.log
 
 
-def test_what_one_source_settled_is_not_asked_of_the_other(graph: Any) -> None:
+def test_what_one_source_settled_is_not_fetched_of_the_other(graph: Any) -> None:
     assert graph.run(*FLAG).code == 0
-    asked = len(graph.standin.log)
+    fetched = len(graph.standin.log)
     assert graph.run(*FLAG).code == 0
-    assert len(graph.standin.log) == asked
+    assert len(graph.standin.log) == fetched
     result = graph.run()
     assert result.code == 0
-    assert graph.standin.names[asked:] == PERSONAL, "the web address sees personal accounts, too"
+    assert graph.standin.names[fetched:] == PERSONAL, "the web address sees personal accounts, too"
     assert graph.cache_file.read_text().count("\n") == 30 + 2
     assert graph.all_live
     assert "26 already cached" in result.log
     graph.cache_file.unlink()
     graph.standin.behaviour[NAMES[0]] = "404"
     assert graph.run().code == 0
-    asked = len(graph.standin.log)
+    fetched = len(graph.standin.log)
     assert graph.run(*FLAG).code == 0
-    assert len(graph.standin.log) == asked
+    assert len(graph.standin.log) == fetched
 
 
-def test_a_row_that_lacks_only_what_the_api_does_not_give_is_not_asked(graph: Any) -> None:
+def test_a_row_that_lacks_only_what_the_api_does_not_give_is_not_fetched(graph: Any) -> None:
     graph.input.write_text(f"Handle,GENRE,Details\n@{NAMES[0]},,told\n@{NAMES[1]},Art,\n")
     assert graph.run(*FLAG).code == 0
     assert graph.standin.names == [NAMES[1]]
@@ -223,7 +223,7 @@ def test_a_limit_is_waited_for_as_long_as_the_api_says(graph: Any) -> None:
         ({**usage(20), "Retry-After": "900"}, 1200),
     ],
 )
-def test_a_wait_is_asked_for_in_minutes_too(headers: dict[str, str], seconds: float) -> None:
+def test_a_wait_is_requested_in_minutes_too(headers: dict[str, str], seconds: float) -> None:
     assert ig.requested_wait(headers) == seconds
 
 
@@ -262,7 +262,7 @@ def test_only_professional_accounts_are_witnesses(graph: Any, cached_entry: Any)
     ]
 
 
-def test_the_closed_door_is_no_matter_of_the_api(graph: Any) -> None:
+def test_the_locked_out_hint_is_no_matter_of_the_api(graph: Any) -> None:
     graph.standin.watch = lambda name: "4"
     result = graph.run(*FLAG)
     assert "Still blocked after 24 hours" in result.log
@@ -341,7 +341,7 @@ def test_the_token_is_nowhere_in_what_the_run_writes(
 # ---- Who knows which source it is ----
 
 
-def test_nothing_outside_of_the_sources_and_the_command_line_knows_which_one_is_asked() -> None:
+def test_nothing_outside_of_the_sources_and_the_command_line_knows_which_one_is_used() -> None:
     text = Path(ig.__file__).read_text()
     sections = dict(re.findall(r"\n# =+\n# ([^\n]*)\n# =+\n(.*?)(?=\n# ===|\Z)", text, re.DOTALL))
     assert len(sections) == 14

@@ -1,4 +1,4 @@
-"""The list: batches, position, checkpoints, limit, force, resuming, and what the plan and each line say."""
+"""The list: batches, position, checkpoints, limit, force, resuming, the plan and each line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pauses_after(world: Any) -> list[int]:
 # ---- Batches ----
 
 
-def test_a_batch_counts_profiles_asked_and_ends_without_a_pause(world: Any) -> None:
+def test_a_batch_counts_profiles_fetched_and_ends_without_a_pause(world: Any) -> None:
     world.live(*NAMES[:20])
     assert world.run("-b", "5", "--batch-pause", "1800").code == 0
     assert pauses_after(world) == [5, 10, 15]
@@ -133,8 +133,8 @@ def test_stopping_and_starting_again_never_fetches_two_batches_in_a_row(
     monkeypatch.setattr(ig.random, "uniform", lambda shortest, longest: longest)
     flags = ("-r", "10", "-b", "20", "--batch-pause", pause)
     assert world.run_and_interrupt(6 * 18 + 3, *flags).code == 130
-    asked = len(world.standin.log)
-    assert 17 <= asked < 20
+    fetched = len(world.standin.log)
+    assert 17 <= fetched < 20
     assert world.run(*flags).code == 0
     assert world.standin.gaps[19] >= float(pause)
     assert len(world.cache) == len(names)
@@ -195,13 +195,13 @@ def test_an_unreadable_position_starts_at_the_top(world: Any, text: str) -> None
     assert world.standin.names == names
 
 
-def test_a_second_run_asks_nothing_errors_included(world: Any) -> None:
+def test_a_second_run_fetches_nothing_errors_included(world: Any) -> None:
     names = world.live(*NAMES[:10])
     world.standin.behaviour[names[3]] = "null"
     world.run()
-    first, asked = world.output.read_bytes(), len(world.standin.log)
+    first, fetched = world.output.read_bytes(), len(world.standin.log)
     assert world.run().code == 0
-    assert len(world.standin.log) == asked
+    assert len(world.standin.log) == fetched
     assert world.output.read_bytes() == first
 
 
@@ -219,7 +219,7 @@ def test_ten_new_rows_in_a_cached_list_cost_ten_requests_and_no_pause(
     assert world.all_live
 
 
-def test_force_asks_again_and_sets_the_old_cache_aside(world: Any) -> None:
+def test_force_fetches_again_and_sets_the_old_cache_aside(world: Any) -> None:
     names = world.live(*NAMES[:4])
     world.run()
     first = world.cache_file.read_bytes()
@@ -248,7 +248,7 @@ def test_force_in_mid_batch_makes_no_batch_longer(world: Any) -> None:
     assert pauses_after(world)[0] == 100
 
 
-def test_force_starts_at_the_top_and_does_not_ask_early(world: Any) -> None:
+def test_force_starts_at_the_top_and_does_not_fetch_early(world: Any) -> None:
     names = world.live(*NAMES[:4])
     world.standin.burst.extend(["live", (429, {"Retry-After": "3600"}, b"")])
     assert world.run_and_interrupt(60, "-r", "20").code == 130
@@ -261,7 +261,7 @@ def test_force_starts_at_the_top_and_does_not_ask_early(world: Any) -> None:
 # ---- Checkpoints ----
 
 
-def test_a_checkpoint_that_cannot_be_written_is_told_and_tried_again(world: Any) -> None:
+def test_a_checkpoint_that_cannot_be_written_is_logged_and_tried_again(world: Any) -> None:
     names = world.live(*NAMES[:12])
     world.move_output()
 
@@ -307,15 +307,16 @@ def test_an_output_that_is_replaced_keeps_its_permissions(world: Any) -> None:
         assert stat.S_IMODE(world.output.stat().st_mode) == mode
 
 
-# ---- What the user is told ----
+# ---- The log ----
 
 
-def test_every_profile_asked_has_a_line_with_position_find_and_eta(world: Any) -> None:
+def test_every_profile_fetched_has_a_line_with_position_find_and_eta(world: Any) -> None:
     names = world.live(*NAMES[:3])
     world.standin.behaviour[names[1]] = "null"
     log = world.run("-r", "10").log
     assert re.search(
-        r"\[1/3\] @profile\.000: Blogger, bio of 28 characters \| 12 s left, done at \d\d:\d\d:\d\d\n",
+        r"\[1/3\] @profile\.000: Blogger, bio of 28 characters \| "
+        r"12 s left, done at \d\d:\d\d:\d\d\n",
         log,
     )
     assert "[2/3] @profile.001: not found | 6 s left" in log
@@ -383,7 +384,7 @@ def test_the_estimate_after_ctrl_c_in_a_pause_has_the_rest_of_it(world: Any) -> 
     assert "pauses" not in log
 
 
-def test_the_estimate_knows_the_pause_at_a_wall(world: Any) -> None:
+def test_the_estimate_knows_the_pause_at_an_outage(world: Any) -> None:
     world.live(*NAMES[:10])
     world.standin.burst.extend(["live", "418", "418"])
     log = world.run("--batch-pause", "1800").log
@@ -437,14 +438,14 @@ def test_the_result_counts_what_became_of_every_profile(world: Any, cached_entry
     world.standin.behaviour = {names[2]: "404", names[3]: "404", names[4]: "418"}
     log = world.run().log
     assert (
-        "Plan: 7 rows; 7 profiles in column 'Handle': 1 already cached, 0 already filled, 6 to fetch"
-        in log
+        "Plan: 7 rows; 7 profiles in column 'Handle': "
+        "1 already cached, 0 already filled, 6 to fetch" in log
     )
     assert "5 fetched, 1 from cache, 2 not found, 0 without handle, 1 still open; took" in log
     assert log.count("Still open: @") == 1
 
 
-def test_a_run_that_stops_early_names_what_it_was_asking_and_counts_the_rest(world: Any) -> None:
+def test_a_run_that_stops_early_names_what_it_was_fetching_and_counts_the_rest(world: Any) -> None:
     names = world.live(*NAMES[:9])
     world.standin.burst.extend(["live", "401"])
     log = world.run_and_interrupt(30).log

@@ -1,4 +1,4 @@
-"""Random nights: whatever comes, nothing is lost or falsified, and nobody is asked too fast."""
+"""Random nights: whatever comes, nothing is lost or falsified, and nothing is fetched too fast."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RESTARTS = st.lists(st.floats(1, 4000), max_size=6)
 
 
 class Night(StandIn):
-    """Lives through stretches of answers that everybody gets; a profile that is gone is gone in a good one, too."""
+    """Answers every profile alike for stretches; one that is gone is gone in between, too."""
 
     def __init__(self, stretches: list[tuple[str, int]], gone: dict[int, str]) -> None:
         super().__init__(NAMES)
@@ -93,11 +93,11 @@ def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
             if code == 0:
                 break
         assert code == 0
-        told = {name: entry["error"] for name, entry in known.items()}
-        assert told == {
+        errors = {name: entry["error"] for name, entry in known.items()}
+        assert errors == {
             name: "NOT_FOUND" if index in gone else None for index, name in enumerate(NAMES)
         }
-        expected = ["" if told[name] else f"The biography of {name}" for name in NAMES]
+        expected = ["" if errors[name] else f"The biography of {name}" for name in NAMES]
         assert [line.split(",")[2] for line in output.read_text().splitlines()[1:]] == expected
         moments = [request.time for request in standin.log]
         assert all(

@@ -1,4 +1,4 @@
-"""How fast we may ask: the token bucket, its jitter, and every wait before a request."""
+"""How fast we may fetch: the token bucket, its jitter, and every wait before a request."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Pace(NamedTuple):
     blocks: list[float]  # epoch seconds until which nothing is sent
 
     def send(self, requests: int, busy: float = 0.0) -> list[float]:
-        """Send so many requests, each keeping us busy for some seconds; returns when all so far were sent."""
+        """Send so many requests, each of which takes `busy` seconds; returns when all were sent."""
         for _ in range(requests):
             self.limiter.acquire()
             time.sleep(busy)
@@ -129,7 +129,7 @@ def test_retries_and_witnesses_take_tokens_too(world: Any) -> None:
 
 
 @pytest.mark.parametrize("last", ["live", "418", "404"])
-def test_a_restart_does_not_ask_faster_whatever_was_asked_last(world: Any, last: str) -> None:
+def test_a_restart_does_not_fetch_faster_whatever_was_fetched_last(world: Any, last: str) -> None:
     names = world.live(*NAMES[:3])
     world.standin.behaviour[names[0]] = last
     world.run("--limit", "1", "--rate-limit", "1")
@@ -191,7 +191,7 @@ def test_retry_after_of_the_last_try_holds_back_the_witness_too(world: Any) -> N
     )
 
 
-def test_a_server_in_trouble_may_ask_for_a_wait_as_well(world: Any) -> None:
+def test_a_server_that_fails_may_ask_for_a_wait_as_well(world: Any) -> None:
     world.live(*NAMES[:2])
     world.standin.burst.append((503, {"Retry-After": "300"}, b""))
     assert world.run().code == 0
@@ -218,14 +218,14 @@ def test_no_connection_is_kept_over_a_pause(world: Any) -> None:
 # ---- The machine's own sleep ----
 
 
-@pytest.mark.parametrize("wait", ["batch pause", "pause at a wall", "minute after a refusal"])
+@pytest.mark.parametrize("wait", ["batch pause", "pause of an outage", "minute after a block"])
 def test_a_wait_ends_within_seconds_of_waking_up(world: Any, wait: str) -> None:
     names = world.live(*NAMES[:6])
-    if wait == "pause at a wall":
+    if wait == "pause of an outage":
         world.standin.burst.extend(["live", *["418"] * 2])
-    if wait == "minute after a refusal":
+    if wait == "minute after a block":
         world.standin.burst.extend(["live", "401"])
-    into_it = {"batch pause": 615, "pause at a wall": 620, "minute after a refusal": 30}[wait]
+    into_it = {"batch pause": 615, "pause of an outage": 620, "minute after a block": 30}[wait]
     woke = []
 
     def close_lid() -> None:
@@ -238,8 +238,8 @@ def test_a_wait_ends_within_seconds_of_waking_up(world: Any, wait: str) -> None:
     after = next(request.wall for request in world.standin.log if request.wall >= woke[0])
     assert after - woke[0] < 15
     assert len(world.cache) == len(names) and world.all_live
-    told = result.log.splitlines()
-    ends = [line.rsplit("done at ", 1)[1] for line in told if "[4/6]" in line]
+    lines = result.log.splitlines()
+    ends = [line.rsplit("done at ", 1)[1] for line in lines if "[4/6]" in line]
     then = time.localtime(time.time())
     assert ends and ends[0][:5] in (
         time.strftime("%H:%M", then),
@@ -272,24 +272,24 @@ def test_an_end_time_is_right_over_a_change_to_summer_time(monkeypatch: pytest.M
         time.tzset()
 
 
-def test_a_time_beyond_all_calendars_can_be_told() -> None:
+def test_a_time_beyond_all_calendars_can_be_printed() -> None:
     assert ig.clock_time_in(1e15)
 
 
 # ---- Waits that survive a restart ----
 
 WAITS = {  # what comes, and seconds into it at which Ctrl+C is pressed, and how long the wait is
-    "minute after a refusal": (["live", "401"], 20, MINUTE),
+    "minute after a block": (["live", "401"], 20, MINUTE),
     "retry-after": (["live", (429, {"Retry-After": "7200"}, b"")], 600, 7200.0),
     "batch pause": (["live"] * 3, 600, 1800.0),
-    "refusal pause": (["live", *["418"] * 2], 600, 1800.0),
+    "pause of a block": (["live", *["418"] * 2], 600, 1800.0),
     "network pause": (["live", *["500"] * 5], 75, MINUTE),
 }
 
 
 @pytest.mark.parametrize("again", [1, 3])
 @pytest.mark.parametrize("wait", WAITS)
-def test_ctrl_c_in_a_wait_and_the_same_command_again_neither_asks_early_nor_waits_twice(
+def test_ctrl_c_in_a_wait_and_the_same_command_again_neither_fetches_early_nor_waits_twice(
     world: Any, wait: str, again: int
 ) -> None:
     answers, into_it, length = WAITS[wait]
@@ -303,13 +303,13 @@ def test_ctrl_c_in_a_wait_and_the_same_command_again_neither_asks_early_nor_wait
     assert state["not_before"] == ig.format_timestamp(ig.parse_timestamp(state["not_before"]))
     for _ in range(again - 1):
         assert world.run_and_interrupt(3, *flags).code == 130
-    asked = len(world.standin.log)
+    fetched = len(world.standin.log)
     result = world.run(*flags)
     assert "Resuming an earlier pause until" in result.log
     assert result.code == 0 and world.all_live
-    assert length <= world.standin.log[asked].time - sent < length + 30
+    assert length <= world.standin.log[fetched].time - sent < length + 30
     if wait != "batch pause":
-        assert world.standin.log[asked + 1].time - world.standin.log[asked].time < MINUTE
+        assert world.standin.log[fetched + 1].time - world.standin.log[fetched].time < MINUTE
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def test_a_restart_in_the_first_second_of_the_longest_wait_waits_it_too(world: A
     assert world.standin.log[1].time - sent >= 4 * HOUR
 
 
-def test_a_run_with_nothing_to_ask_does_not_wait(world: Any, cached_entry: Any) -> None:
+def test_a_run_with_nothing_to_fetch_does_not_wait(world: Any, cached_entry: Any) -> None:
     names = world.live(*NAMES[:2])
     world.remember(*map(cached_entry, names))
     world.progress_file.write_text(

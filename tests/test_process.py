@@ -1,4 +1,4 @@
-"""The real program in a real process: killed, interrupted, out of disk, twice at once, over TLS and a proxy."""
+"""The program in a real process: killed, interrupted, out of disk, twice at once, over a proxy."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_200_kills_at_random_moments_of_one_run_lose_nothing(
         for before, now in last_run
         if now.username in known and before.answer not in ("null", "404")
     ]
-    assert again == [], "only as a witness for one that is gone is a known profile asked again"
+    assert again == [], "only as a witness for one that is gone is a known profile fetched again"
     assert list(folder.state.glob("*damaged*")) == []
     assert "Traceback" not in folder.log.read_text()
 
@@ -177,7 +177,7 @@ def test_signals_at_random_moments_leave_every_cached_profile_in_the_output(
     assert len(server.log) <= len(folder.cache()) + 15, "only the one in flight is fetched again"
 
 
-def test_a_run_killed_half_way_asks_nobody_twice_but_the_one_in_flight(
+def test_a_run_killed_half_way_fetches_no_profile_twice_but_the_one_in_flight(
     tmp_path: Path, server: StandIn
 ) -> None:
     expected = undisturbed_output(tmp_path, server, NAMES)
@@ -209,7 +209,7 @@ def test_a_signal_at_any_moment_saves_everything_within_a_second(
     flags, line = MOMENTS[moment]
     folder = Folder(tmp_path, server, NAMES[:5])
     folder.run("--limit", "1")
-    server.asked.clear()
+    server.requested.clear()
     if moment == "a request":
         server.delay = 20
     if moment == "a minute's wait":
@@ -217,7 +217,7 @@ def test_a_signal_at_any_moment_saves_everything_within_a_second(
     with folder.running("-r", "10", *flags, speed=5 if moment == "a jitter" else 20) as child:
         folder.wait_for(line)
         if moment == "a request":
-            assert server.asked.wait(10)
+            assert server.requested.wait(10)
         sent = time.monotonic()
         child.send_signal(signum)
         child.send_signal(signum)
@@ -243,10 +243,10 @@ def test_a_signal_at_any_moment_saves_everything_within_a_second(
 WAITS: dict[
     str, tuple[list[Any], str, float]
 ] = {  # what comes, the line that says it, and how long the wait is
-    "minute after a refusal": (["live", "401"], "try 2 of 4", 60),
+    "minute after a block": (["live", "401"], "try 2 of 4", 60),
     "retry-after": (["live", (429, {"Retry-After": "7200"}, b"")], "try 2 of 4 in 2 h", 7200),
     "batch pause": (["live"] * 3, "Batch of", 1800),
-    "refusal pause": (["live", "418", "418"], "No profile can be fetched", 1800),
+    "pause of a block": (["live", "418", "418"], "No profile can be fetched", 1800),
     "network pause": (["live", *["500"] * 7], "pausing 4 min", 240),
 }
 
@@ -264,13 +264,13 @@ def test_a_wait_that_is_interrupted_goes_on_in_the_next_run(
         folder.wait_for(line)
         child.send_signal(signal.SIGINT)
         assert child.wait(10) == 130
-    asked = len(server.log)
+    fetched = len(server.log)
     state = json.loads((folder.state / "ig_progress.json").read_text())
     assert list(state) == ["last_processed_index", "not_before"]
     assert folder.run(*flags) == 0
     sent = [float(line) for line in (tmp_path / "clock.sent").read_text().split()]
-    assert length <= sent[asked] - sent[asked - 1] < length + 30
-    assert sent[asked + 1] - sent[asked] < 60 or wait == "batch pause"
+    assert length <= sent[fetched] - sent[fetched - 1] < length + 30
+    assert sent[fetched + 1] - sent[fetched] < 60 or wait == "batch pause"
     assert folder.output.read_text().count("The biography") == 6
 
 
@@ -312,7 +312,7 @@ def test_a_closed_stderr_does_not_stop_the_run(tmp_path: Path, server: StandIn) 
     assert folder.output.read_text().count("The biography") == 3
 
 
-def test_a_second_run_says_so_and_asks_nothing(tmp_path: Path, server: StandIn) -> None:
+def test_a_second_run_says_so_and_fetches_nothing(tmp_path: Path, server: StandIn) -> None:
     folder = Folder(tmp_path, server, NAMES[:5])
     with folder.running("-b", "1", speed=20) as child:
         folder.wait_for("pausing")
@@ -451,8 +451,8 @@ def test_a_full_disk_stops_the_run_with_one_line_and_loses_nothing(
 
 @contextlib.contextmanager
 def proxy_to(port: int) -> Iterator[tuple[str, list[bytes]]]:
-    """An HTTP proxy whose CONNECT always ends at a port of this machine; yields its URL and what it was asked."""
-    asked: list[bytes] = []
+    """A proxy whose CONNECT always ends at a port of this machine; yields its URL and requests."""
+    fetched: list[bytes] = []
     listener = socket.create_server(("127.0.0.1", 0))
 
     def pump(source: socket.socket, target: socket.socket) -> None:
@@ -465,14 +465,14 @@ def proxy_to(port: int) -> Iterator[tuple[str, list[bytes]]]:
         with contextlib.suppress(OSError):
             while True:
                 client = listener.accept()[0]
-                asked.append(client.recv(65536).split(b"\r\n")[0])
+                fetched.append(client.recv(65536).split(b"\r\n")[0])
                 client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 upstream = socket.create_connection(("127.0.0.1", port))
                 for pair in ((client, upstream), (upstream, client)):
                     threading.Thread(target=pump, args=pair, daemon=True).start()
 
     threading.Thread(target=serve, daemon=True).start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", fetched
     listener.close()
 
 
@@ -481,7 +481,7 @@ def proxy_to(port: int) -> Iterator[tuple[str, list[bytes]]]:
     ("host", "flags"),
     [("www.instagram.com", []), ("graph.facebook.com", ["--graph-api", "17841400000000000"])],
 )
-def test_the_real_address_is_asked_through_a_proxy_over_verified_tls(
+def test_the_real_address_is_reached_through_a_proxy_over_verified_tls(
     tmp_path: Path,
     clock: Any,
     capsys: Any,
@@ -495,7 +495,7 @@ def test_the_real_address_is_asked_through_a_proxy_over_verified_tls(
     authority.issue_cert(host).configure_cert(context)
     monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", "EAAtest")
     (authority if trusted else trustme.CA()).cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    with StandIn(NAMES[:3]) as server, proxy_to(server.server_address[1]) as (proxy, asked):
+    with StandIn(NAMES[:3]) as server, proxy_to(server.server_address[1]) as (proxy, fetched):
         server.socket = context.wrap_socket(server.socket, server_side=True)
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
@@ -504,7 +504,7 @@ def test_the_real_address_is_asked_through_a_proxy_over_verified_tls(
         folder = Folder(tmp_path, server, NAMES[:3])
         code = ig.main(folder.flags(*flags))
         log = capsys.readouterr().err
-        assert asked[0].startswith(b"CONNECT %s:443" % host.encode())
+        assert fetched[0].startswith(b"CONNECT %s:443" % host.encode())
         assert code == (0 if trusted else 1), log
         assert server.names == (NAMES[:3] if trusted else [])
         if not trusted:
@@ -520,7 +520,7 @@ def test_the_real_address_is_asked_through_a_proxy_over_verified_tls(
         ("HTTPS_PROXY", "http://127.0.0.1:1"),
     ],
 )
-def test_wrong_network_settings_are_told_in_one_line(
+def test_wrong_network_settings_are_named_in_one_line(
     tmp_path: Path,
     clock: Any,
     capsys: Any,

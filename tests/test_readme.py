@@ -1,4 +1,4 @@
-"""The README: its tables against the program, its requirements against each other, its lines in people's shells."""
+"""The README: its tables against the program, and every line of it in people's shells."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_the_flags_and_their_defaults_are_those_of_the_program(
         default = re.search(r"\((?:default: )?([^()]*)\)", part)
         if name and default and name[0] not in found:
             found[name[0]] = default[1]
-    told = {row[0].strip("`").split()[0]: row[2] for row in rows_of("Flag")}
-    assert told == found
+    documented = {row[0].strip("`").split()[0]: row[2] for row in rows_of("Flag")}
+    assert documented == found
 
 
 def test_the_exit_codes_are_those_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +86,7 @@ echo "stub: $(basename "$0") $*"
 
 
 class Shell:
-    """A folder with a list in it, in which lines are pasted into an interactive shell; what needs a network is a stub."""
+    """A folder in which lines are pasted into an interactive shell, with stubs for a network."""
 
     def __init__(self, name: str, folder: Path, standin: StandIn, speed: str = "inf") -> None:
         self.name, self.folder = name, folder

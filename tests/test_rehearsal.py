@@ -61,7 +61,7 @@ def test_a_night_has_batches_a_burst_of_401_and_profiles_that_are_healed(
     assert act.count("]: not found |") == 0 and len(re.findall(r"\] @\S+: not found \|", act)) == 12
 
 
-def test_the_same_command_again_asks_nothing(night: subprocess.CompletedProcess[str]) -> None:
+def test_the_same_command_again_fetches_nothing(night: subprocess.CompletedProcess[str]) -> None:
     assert night.stderr.count("Coverage:") == 2
     assert "--- Act 2 sent 0 requests." in night.stderr
 

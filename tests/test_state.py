@@ -190,7 +190,7 @@ ABOUT_US = [{"error": "RATE_LIMITED", "biography": None}, {"error": "TIMEOUT"}, 
     "entry",
     [None, 5, "x", [], {}, {"category": "x"}, {"biography": 5}, {"biography": {}}, *ABOUT_US],
 )
-def test_an_entry_that_says_nothing_about_its_profile_is_asked_again(
+def test_an_entry_that_says_nothing_about_its_profile_is_fetched_again(
     world: Any, cached_entry: Any, entry: Any
 ) -> None:
     names = world.live(*NAMES[:3])
@@ -213,7 +213,9 @@ def test_an_empty_error_of_another_tool_is_none(world: Any, cached_entry: Any) -
     assert world.standin.log == []
 
 
-def test_an_entry_with_bytes_that_are_no_text_is_asked_again(world: Any, cached_entry: Any) -> None:
+def test_an_entry_with_bytes_that_are_no_text_is_fetched_again(
+    world: Any, cached_entry: Any
+) -> None:
     names = world.live(*NAMES[:2])
     world.cache_dir.mkdir()
     broken = ours({name: cached_entry(name) for name in names}).replace(
@@ -246,7 +248,7 @@ def test_an_empty_object_is_a_cache(world: Any) -> None:
     assert world.cache_file.read_text().count("\n") == 4
 
 
-def test_a_cached_error_is_not_asked_again(world: Any, cached_entry: Any) -> None:
+def test_a_cached_error_is_not_fetched_again(world: Any, cached_entry: Any) -> None:
     world.live("gone")
     world.cache_dir.mkdir()
     world.cache_file.write_bytes(
@@ -290,7 +292,7 @@ def test_a_state_folder_that_is_removed_is_made_again_from_memory(world: Any, ki
     assert list(world.cache) == names and world.all_live
     assert world.cache_file.read_text().count("\n") == 6 + 2
     assert len(world.standin.log) == 6 + {"live": 0, "401": 1, "404": 2}[kind], (
-        "nobody is asked twice"
+        "no profile is fetched twice"
     )
 
 

@@ -1,4 +1,4 @@
-"""Signals: one takes effect in a wait, at once; anywhere else it is noted, and ends the next wait."""
+"""Signals: one that comes in a wait ends it at once; any other is noted, and ends the next wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking Instagram: the four rules (tries, the witness, pauses, the second pass), and the closed door."""
+"""Fetching: the four rules (tries, witness, pauses, second pass), and being locked out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from standin import ANSWERS, data, user
 NAMES = [f"profile.{number:03}" for number in range(400)]
 MINUTE, HOUR = 60.0, 3600.0
 
-REFUSALS = [
+BLOCKS = [
     "401",
     "429",
     "403",
@@ -22,8 +22,8 @@ REFUSALS = [
     "200 status fail",
     "404 please wait",
 ]
-UNFORESEEN = ["418", "400", "redirect elsewhere", "list", "empty user", "somebody else"]
-MISSING = ["404", "null", "page"]
+UNEXPECTED = ["418", "400", "redirect elsewhere", "list", "empty user", "somebody else"]
+NOT_FOUND = ["404", "null", "page"]
 
 
 def long_pauses(world: Any) -> list[int]:
@@ -38,8 +38,8 @@ def hours(started: float) -> float:
 # ---- Rule 1: tries ----
 
 
-@pytest.mark.parametrize("kind", REFUSALS)
-def test_tries_a_refusal_waits_a_minute_before_each_of_three_retries(world: Any, kind: str) -> None:
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_tries_a_block_waits_a_minute_before_each_of_three_retries(world: Any, kind: str) -> None:
     names = world.live(*NAMES[:3])
     world.standin.burst.extend([kind] * 3)
     assert world.run().code == 0
@@ -48,7 +48,7 @@ def test_tries_a_refusal_waits_a_minute_before_each_of_three_retries(world: Any,
     assert world.all_live
 
 
-def test_tries_trouble_is_tried_again_with_a_growing_wait(world: Any) -> None:
+def test_tries_a_network_error_is_tried_again_with_a_growing_wait(world: Any) -> None:
     names = world.live(*NAMES[:2])
     world.standin.burst.extend(["live", "500", "reset", "torn"])
     assert world.run("-r", "60").code == 0
@@ -60,15 +60,15 @@ def test_tries_trouble_is_tried_again_with_a_growing_wait(world: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["401", "500", "reset"])
-def test_tries_end_after_the_fourth_and_then_the_witness_is_asked(world: Any, kind: str) -> None:
+def test_tries_end_after_the_fourth_and_then_the_witness_is_fetched(world: Any, kind: str) -> None:
     names = world.live(*NAMES[:3])
     world.standin.behaviour[names[1]] = kind
     assert world.run().code == 1
     assert world.standin.names == [names[0], *[names[1]] * 4, names[0], names[2]]
 
 
-@pytest.mark.parametrize("kind", UNFORESEEN)
-def test_tries_an_answer_that_nobody_foresaw_is_not_tried_again(world: Any, kind: str) -> None:
+@pytest.mark.parametrize("kind", UNEXPECTED)
+def test_tries_an_answer_that_is_unexpected_is_not_tried_again(world: Any, kind: str) -> None:
     names = world.live(*NAMES[:3])
     world.standin.behaviour[names[1]] = kind
     result = world.run()
@@ -78,7 +78,7 @@ def test_tries_an_answer_that_nobody_foresaw_is_not_tried_again(world: Any, kind
     assert max(world.standin.gaps) < 10
 
 
-def test_tries_after_any_refusal_nothing_is_sent_for_a_minute_not_even_for_the_witness(
+def test_tries_after_any_block_nothing_is_sent_for_a_minute_not_even_for_the_witness(
     world: Any,
 ) -> None:
     names = world.live(*NAMES[:20])
@@ -115,8 +115,8 @@ def test_tries_of_a_server_that_answers_with_errors_from_the_first_request_on_go
 # ---- Rule 2: the witness ----
 
 
-@pytest.mark.parametrize("kind", [*REFUSALS, *UNFORESEEN, "500", "torn"])
-def test_witness_answered_a_profile_without_data_is_left_open_and_holds_nobody_up(
+@pytest.mark.parametrize("kind", [*BLOCKS, *UNEXPECTED, "500", "torn"])
+def test_witness_fine_a_profile_without_data_is_left_open_and_holds_nobody_up(
     world: Any, kind: str
 ) -> None:
     names = world.live(*NAMES[:20])
@@ -126,9 +126,9 @@ def test_witness_answered_a_profile_without_data_is_left_open_and_holds_nobody_u
     assert result.code == 1
     assert world.cache.keys() == set(names) - {names[4]}
     assert not world.gone
-    tries = 1 if kind in UNFORESEEN else 4
+    tries = 1 if kind in UNEXPECTED else 4
     assert world.standin.names.count(names[4]) == tries, (
-        "such a profile is not asked again in this run"
+        "such a profile is not fetched again in this run"
     )
     assert len(world.standin.log) == 19 + tries + 1
     assert f"Still open: @{names[4]}: " in result.log
@@ -136,9 +136,9 @@ def test_witness_answered_a_profile_without_data_is_left_open_and_holds_nobody_u
     assert hours(started) < 0.15
 
 
-@pytest.mark.parametrize("kind", MISSING)
+@pytest.mark.parametrize("kind", NOT_FOUND)
 @pytest.mark.parametrize("at", [0, 3])
-def test_witness_answered_a_profile_that_is_missing_twice_is_not_found(
+def test_witness_fine_a_profile_that_is_not_found_twice_is_not_found(
     world: Any, kind: str, at: int
 ) -> None:
     names = world.live(*NAMES[:9])
@@ -158,7 +158,7 @@ def test_witness_answered_a_profile_that_is_missing_twice_is_not_found(
 
 
 @pytest.mark.parametrize("second", ["live", "401", "500", "418", "somebody else"])
-def test_witness_answered_a_profile_that_is_missing_once_is_no_less_open(
+def test_witness_fine_a_profile_that_is_not_found_once_is_no_less_open(
     world: Any, second: str
 ) -> None:
     names = world.live(*NAMES[:3])
@@ -168,7 +168,7 @@ def test_witness_answered_a_profile_that_is_missing_once_is_no_less_open(
     assert not world.gone
     assert world.cache.keys() == {names[0], names[2], *([names[1]] if second == "live" else [])}
     assert world.standin.names[-2] == (names[1] if second == "live" else names[0]), (
-        "in doubt the witness is asked again"
+        "in doubt the witness is fetched again"
     )
 
 
@@ -208,7 +208,7 @@ def test_witness_is_instagram_while_no_live_profile_is_known_and_is_never_cached
     assert "instagram" not in world.cache
 
 
-@pytest.mark.parametrize("kind", MISSING)
+@pytest.mark.parametrize("kind", NOT_FOUND)
 def test_witness_that_has_gone_since_gives_way_to_instagram(
     world: Any, cached_entry: Any, kind: str
 ) -> None:
@@ -221,15 +221,15 @@ def test_witness_that_has_gone_since_gives_way_to_instagram(
     assert world.gone == ["gone"], "the witness keeps what is known of it"
 
 
-@pytest.mark.parametrize("kind", [*REFUSALS, *UNFORESEEN, "500", "reset", *MISSING])
+@pytest.mark.parametrize("kind", [*BLOCKS, *UNEXPECTED, "500", "reset", *NOT_FOUND])
 @pytest.mark.parametrize("live_before", [0, 6])
-def test_witness_not_answered_nothing_is_believed_and_the_run_pauses(
+def test_witness_failing_nothing_is_believed_and_the_run_pauses(
     world: Any, kind: str, live_before: int
 ) -> None:
     names = world.live(*NAMES[:12])
-    tries = 4 if kind in REFUSALS or kind in ("500", "reset") else 1
+    tries = 4 if kind in BLOCKS or kind in ("500", "reset") else 1
     unreached = kind == "reset" and not live_before
-    witnesses = 2 if kind in MISSING and live_before else 1
+    witnesses = 2 if kind in NOT_FOUND and live_before else 1
     world.standin.burst.extend(["live"] * live_before + [kind] * (tries + witnesses))
     result = world.run("--batch-pause", "1800")
     if unreached:
@@ -237,15 +237,16 @@ def test_witness_not_answered_nothing_is_believed_and_the_run_pauses(
         return
     assert result.code == 0
     assert len(world.cache) == len(names) and world.all_live
-    asked_twice = names[live_before]
-    assert world.standin.names[-1] == asked_twice, "it is asked for again in the second pass"
+    fetched_twice = names[live_before]
+    assert world.standin.names[-1] == fetched_twice, "it is fetched for again in the second pass"
     expected = [] if kind in ("500", "reset") else [30]
     assert long_pauses(world) == expected
     assert result.log.count("No profile can be fetched") == 1
 
 
 @pytest.mark.parametrize(
-    "kind", [*MISSING, "404 please wait", "404 require_login", "null errors", "null require_login"]
+    "kind",
+    [*NOT_FOUND, "404 please wait", "404 require_login", "null errors", "null require_login"],
 )
 @pytest.mark.parametrize("live_before", [0, 1, 50])
 def test_witness_an_answer_that_everybody_gets_makes_nobody_gone(
@@ -259,7 +260,7 @@ def test_witness_an_answer_that_everybody_gets_makes_nobody_gone(
     assert len(world.standin.log) <= live_before + 25
 
 
-@pytest.mark.parametrize("kind", MISSING)
+@pytest.mark.parametrize("kind", NOT_FOUND)
 def test_witness_an_hour_of_not_found_for_everybody_makes_nobody_gone(
     world: Any, kind: str
 ) -> None:
@@ -314,16 +315,16 @@ def test_pauses_begin_with_the_batch_pause_and_double_up_to_four_hours(world: An
     assert checkpoints[6] == 1, "the checkpoint is written before the pause"
     assert world.standin.names[1:5] == [names[1]] * 4
     assert set(world.standin.names[5:12]) == {names[0]}, (
-        "after each pause the witness is asked, once"
+        "after each pause the witness is fetched, once"
     )
     assert world.standin.names[12] == names[2], "answered, the run goes on where it was"
     assert len(world.cache) == 30 and world.all_live
 
 
-def test_pauses_begin_anew_once_the_witness_was_answered(world: Any) -> None:
+def test_pauses_begin_anew_once_the_witness_was_fine(world: Any) -> None:
     world.live(*NAMES[:40])
-    wall = ["418"] * 2
-    world.standin.burst.extend(["live", *wall, *["418"] * 2, "live", *wall])
+    outage = ["418"] * 2
+    world.standin.burst.extend(["live", *outage, *["418"] * 2, "live", *outage])
     assert world.run("--batch-pause", "1800").code == 0
     assert long_pauses(world) == [30, 60, 120, 30]
 
@@ -347,7 +348,7 @@ def test_pauses_longer_than_four_hours_stay_as_long_as_they_are(world: Any) -> N
 
 
 @pytest.mark.parametrize("kind", ["500", "503", "reset", "torn"])
-def test_pauses_are_short_where_a_network_or_server_is_in_trouble(world: Any, kind: str) -> None:
+def test_pauses_are_short_where_a_network_or_a_server_fails(world: Any, kind: str) -> None:
     names = world.live(*NAMES[:10])
     world.standin.burst.extend(["live", *[kind] * (4 + 8)])
     result = world.run("--batch-pause", "1800")
@@ -365,7 +366,7 @@ def test_pauses_are_short_where_a_network_or_server_is_in_trouble(world: Any, ki
     assert len(world.cache) == len(names) and world.all_live
 
 
-def test_pauses_for_a_refusal_after_those_for_the_network_are_no_longer_than_the_first(
+def test_pauses_for_a_block_after_those_for_the_network_are_no_longer_than_the_first(
     world: Any,
 ) -> None:
     world.live(*NAMES[:10])
@@ -395,7 +396,7 @@ def test_pauses_last_at_most_20_minutes_beyond_an_outage(
     assert len(world.cache) == len(names) and world.all_live
 
 
-@pytest.mark.parametrize("kind", [*REFUSALS, *UNFORESEEN, *MISSING])
+@pytest.mark.parametrize("kind", [*BLOCKS, *UNEXPECTED, *NOT_FOUND])
 @pytest.mark.parametrize("batch_pause", ["0", "1800"])
 def test_pauses_end_after_24_hours_with_one_last_question(
     world: Any, kind: str, batch_pause: str
@@ -423,7 +424,6 @@ def test_pauses_for_an_outage_of_24_hours_end_without_a_word_of_waiting_a_day(wo
         in result.log
     )
     assert "wait a day" not in result.log
-    assert "wall" not in result.log
 
 
 @pytest.mark.parametrize(
@@ -522,7 +522,7 @@ def test_pauses_four_left_open_in_a_row_are_none(world: Any) -> None:
 
 
 @pytest.mark.parametrize("share", [2, 10])
-def test_pauses_are_none_for_profiles_that_are_closed_to_us_while_others_are_answered(
+def test_pauses_are_none_for_profiles_that_are_not_shown_to_us_while_others_are_answered(
     world: Any, share: int
 ) -> None:
     names = world.live(*NAMES[:100])
@@ -549,7 +549,7 @@ def test_pauses_are_none_for_a_dozen_leftovers_at_the_top_of_tomorrows_list(worl
 # ---- Rule 4: the second pass ----
 
 
-def test_second_pass_asks_once_more_for_what_was_left_open_at_a_wall(world: Any) -> None:
+def test_second_pass_fetches_once_more_for_what_was_left_open_at_an_outage(world: Any) -> None:
     names = world.live(*NAMES[:10])
     world.standin.burst.extend(["live", *["500"] * 5])
     result = world.run()
@@ -561,14 +561,14 @@ def test_second_pass_asks_once_more_for_what_was_left_open_at_a_wall(world: Any)
     assert not world.progress_file.exists()
 
 
-def test_second_pass_leaves_a_profile_open_that_meets_a_wall_again(world: Any) -> None:
+def test_second_pass_leaves_a_profile_open_that_meets_an_outage_again(world: Any) -> None:
     names = world.live(*NAMES[:3])
     world.standin.burst.extend(["live", *["418"] * 2, "live", "live", "418", "418"])
     result = world.run()
     assert result.code == 1
     assert world.standin.names.count(names[1]) == 2
     assert f"Still open: @{names[1]}: unexpected status (418)" in result.log
-    assert long_pauses(world) == [30], "a pause with nothing to ask behind it is none"
+    assert long_pauses(world) == [30], "no pause where nothing is left to fetch"
 
 
 @pytest.mark.parametrize("position", [0, 3, 10, 11, -1, 10**30, 2.0, True, None, "3", [3], {}])
@@ -604,18 +604,18 @@ def test_second_pass_believes_a_profile_to_be_gone_no_sooner_than_the_first(worl
     world.progress_file.write_text(json.dumps({"last_processed_index": 5}))
     world.standin.behaviour[names[2]] = "404"
     world.standin.burst.extend(["live", "404", "404", "404"])
-    assert world.run().code == 1, "the first was left open at a wall of the second pass"
+    assert world.run().code == 1, "the first was left open at an outage of the second pass"
     assert world.gone == [names[2]]
     assert world.run().code == 0
     assert world.gone == [names[2]]
 
 
-# ---- The closed door ----
+# ---- Locked out ----
 
-DOOR = ("No profile could be fetched yet", "private window", "curl", "another network")
+HINT = ("No profile could be fetched yet", "private window", "curl", "another network")
 
 
-def test_closed_door_is_told_with_the_first_refusal_and_again_when_the_run_gives_up(
+def test_locked_out_hint_is_logged_with_the_first_block_and_again_when_the_run_gives_up(
     world: Any,
 ) -> None:
     world.live(*NAMES[:10])
@@ -623,7 +623,7 @@ def test_closed_door_is_told_with_the_first_refusal_and_again_when_the_run_gives
     result = world.run()
     assert result.code == 1
     before, _, after = result.log.partition("try 2 of 4")
-    for word in DOOR:
+    for word in HINT:
         assert before.count(word) == 1 and after.count(word) == 1
         assert (
             word
@@ -632,38 +632,38 @@ def test_closed_door_is_told_with_the_first_refusal_and_again_when_the_run_gives
 
 
 @pytest.mark.parametrize("kind", ["500", "418", "404"])
-def test_closed_door_is_no_matter_of_other_answers(world: Any, kind: str) -> None:
+def test_locked_out_hint_is_no_matter_of_other_answers(world: Any, kind: str) -> None:
     world.live(*NAMES[:3])
     world.standin.burst.append(kind)
-    assert DOOR[0] not in world.run().log
+    assert HINT[0] not in world.run().log
 
 
-def test_closed_door_is_not_told_of_a_block_in_mid_list(world: Any) -> None:
+def test_locked_out_hint_is_not_logged_of_a_block_in_mid_list(world: Any) -> None:
     world.live(*NAMES[:10])
     world.standin.watch = lambda name: None if len(world.standin.log) < 1 else "401"
     result = world.run()
     assert "Still blocked after 24 hours" in result.log
-    assert DOOR[0] not in result.log
+    assert HINT[0] not in result.log
 
 
 @pytest.mark.parametrize(
-    ("age", "error", "told"),
+    ("age", "error", "is_logged"),
     [(23, None, False), (23, "NOT_FOUND", False), (25, None, True), (-5, None, False)],
 )
-def test_closed_door_is_not_told_where_somebody_was_answered_in_the_last_24_hours(
-    world: Any, cached_entry: Any, age: float, error: Any, told: bool
+def test_locked_out_hint_is_not_logged_where_somebody_was_answered_in_the_last_24_hours(
+    world: Any, cached_entry: Any, age: float, error: Any, is_logged: bool
 ) -> None:
     world.live(*NAMES[:3])
     fetched_at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - age * HOUR))
     world.remember(cached_entry("old", fetched_at=fetched_at, error=error))
     world.standin.burst.append("401")
-    assert (DOOR[0] in world.run().log) is told
+    assert (HINT[0] in world.run().log) is is_logged
 
 
-def test_closed_door_is_told_once(world: Any) -> None:
+def test_locked_out_hint_is_logged_once(world: Any) -> None:
     world.live(*NAMES[:3])
     world.standin.burst.extend(["401"] * 3)
-    assert world.run().log.count(DOOR[0]) == 1
+    assert world.run().log.count(HINT[0]) == 1
 
 
 # ---- 25 bad answers ----
