@@ -1518,7 +1518,7 @@ class Sheet:
         if not row.blank or profile is None or profile.error is not None:
             return {}
         values = {column: getattr(profile, COLUMNS[column]) for column in row.blank}
-        texts = {column: clean(value) for column, value in values.items() if value is not None}
+        texts = {column: clean(str(value)) for column, value in values.items() if value is not None}
         return {column: text for column, text in texts.items() if text}
 
     def render(self, profiles: Mapping[str, Profile]) -> Iterator[bytes]:
