@@ -373,6 +373,7 @@ def write_terminal(text: str) -> None:
 # ==================================================================================================
 
 JITTER = (2.0, 4.0)  # seconds between taking a token and sending the request
+LATENCY = 0.5  # seconds by which one request may take longer to arrive than another
 LONGEST_FIRST_WAIT = 60.0  # seconds until a run's first token, however slow the rate
 
 
@@ -426,12 +427,12 @@ class RateLimiter:
 def refill_seconds(per_minute: float) -> float:
     """Return the seconds until the next token.
 
-    Jitter brings some requests closer together. So the interval is stretched a little where any 60
-    seconds would otherwise hold more than one request above the limit.
+    Jitter and latency bring some requests closer together. So the interval is stretched a little
+    where any 60 seconds would otherwise hold more than one request above the limit.
     """
     shortest, longest = JITTER
-    minute_and_jitter = 60 + longest - shortest
-    return max(60 / per_minute, minute_and_jitter / math.floor(per_minute + 1))
+    closer = longest - shortest + LATENCY
+    return max(60 / per_minute, (60 + closer) / math.floor(per_minute + 1))
 
 
 def seconds_per_request(per_minute: float) -> float:
