@@ -769,6 +769,7 @@ SOCKET_TIMEOUT = 30.0  # seconds of silence
 RESPONSE_TIMEOUT = 60.0  # seconds for one response in all
 RESPONSE_BYTES = 10 * 1024 * 1024
 CHUNK_BYTES = 4096
+CONNECTION_NAME = re.compile(r"^(?:<[^>]*>|\w+\([^)]*\)): ")  # of urllib3, before a reason
 KEEP_ALIVE = 30.0  # seconds; a router may have forgotten a connection that was idle for longer
 
 
@@ -858,9 +859,12 @@ class Transport:
 
 def root_cause(error: Exception) -> str:
     """Return the reason that `requests` and urllib3 have wrapped: `Connection refused`."""
-    wrapped = error.args[0] if error.args else None
-    reason = str(getattr(wrapped, "reason", error))
-    return reason.rsplit("): ", 1)[-1]
+    inner: Exception | None = error
+    while inner:
+        error = inner
+        wrapped = (*error.args, getattr(error, "reason", None))
+        inner = next((each for each in wrapped if isinstance(each, Exception)), None)
+    return CONNECTION_NAME.sub("", str(error))
 
 
 def check_proxy(url: str) -> None:

@@ -513,11 +513,11 @@ def test_the_real_address_is_reached_through_a_proxy_over_verified_tls(
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
+    ("variable", "value", "reason"),
     [
-        ("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem"),
-        ("HTTPS_PROXY", "socks5://127.0.0.1:1"),
-        ("HTTPS_PROXY", "http://127.0.0.1:1"),
+        ("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem", "invalid path: /nonexistent/ca.pem"),
+        ("HTTPS_PROXY", "socks5://127.0.0.1:1", "Missing dependencies for SOCKS support."),
+        ("HTTPS_PROXY", "http://127.0.0.1:1", "] Connection refused"),
     ],
 )
 def test_wrong_network_settings_are_named_in_one_line(
@@ -527,6 +527,7 @@ def test_wrong_network_settings_are_named_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
     value: str,
+    reason: str,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv(variable, value)
@@ -535,4 +536,5 @@ def test_wrong_network_settings_are_named_in_one_line(
     log = capsys.readouterr().err
     assert code == 1
     assert log.count("can't be reached") == 1
+    assert f"{reason}): check the connection" in log
     assert "Traceback" not in log
