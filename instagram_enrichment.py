@@ -131,7 +131,7 @@ class Profile(NamedTuple):
 
     @classmethod
     def from_values(cls, username: str, values: Mapping[str, Any]) -> Profile:
-        """Make a profile of field -> value; None where a value is missing or of another type."""
+        """Make a profile of field -> value; None if a value is missing or of another type."""
         fields: dict[str, Any] = {"username": username.lower()}
         for name, kind in FIELD_TYPES.items():
             value = values.get(name)
@@ -165,7 +165,7 @@ PROFILE_URL = re.compile(  # of a profile, or of anything below it
     r"(?:(?:stories|_u)/+(?!highlights/))?@?([\w.]+)(?:[/?#].*)?",
     re.IGNORECASE,
 )
-RESERVED_PATHS = words(  # what stands behind instagram.com/ in place of a username
+RESERVED_PATHS = words(  # what follows instagram.com/ instead of a username
     "p reel reels tv stories explore accounts direct about share s web legal developer popular "
     "challenge oauth graphql api invites channel ar lite"
 )
@@ -183,7 +183,7 @@ MENTION = re.compile(  # an @name, but not one in an e-mail address or in anothe
 def parse_handle(cell: str) -> str | None:
     """Find the username in a cell: `@name`, `name`, a profile's URL, or text with one `@name`.
 
-    Returns it in lower case, or None where the cell holds no usable one: nothing, a post's URL, two
+    Returns it in lower case, or None if the cell holds no usable one: nothing, a post's URL, two
     names, or a bare word that stands for none.
     """
     text = cell.strip()
@@ -209,7 +209,7 @@ def parse_handle(cell: str) -> str | None:
 # ==================================================================================================
 
 CELL_CHARACTERS = 500
-LINE_CHARACTERS = 200  # of a text from outside that stands in the log
+LINE_CHARACTERS = 200  # of a text from outside that is logged
 FORMULA_STARTS = ("=", "+", "-", "@")  # OWASP, "CSV Injection"; no cleaned text starts with a tab
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -251,7 +251,7 @@ def format_duration(seconds: float) -> str:
 
 
 def clock_time_in(seconds: float) -> str:
-    """Return the clock time in so many seconds, with the day where it is not today."""
+    """Return the clock time in so many seconds, with the day if it is not today."""
     now = time.time()
     # From epoch seconds, so that a change to summer time in between is in it.
     then = datetime.fromtimestamp(now + min(seconds, MAX_VALUE))
@@ -483,13 +483,13 @@ Outcome = tuple[bool, type[Exception], str]  # whether it applies, what to raise
 
 
 def first_applying(outcomes: Iterable[Outcome], detail: str) -> Exception:
-    """Return the error of the first outcome that applies, with the detail behind its message."""
+    """Return the error of the first outcome that applies, with the detail after its message."""
     kind, message = next((kind, message) for applies, kind, message in outcomes if applies)
     return kind(f"{message} {detail}")
 
 
 def check_username(username: str, user: Mapping[str, Any]) -> None:
-    """Raise UnexpectedResponse where data is empty, or about another profile than `username`."""
+    """Raise UnexpectedResponse if data is empty, or about another profile than `username`."""
     name = user.get("username")
     if not user:
         raise UnexpectedResponse("an empty profile")
@@ -532,7 +532,7 @@ def requested_wait(headers: Mapping[str, str]) -> float:
 
 
 def parse_http_date(value: str) -> float:
-    """Read an HTTP date as epoch seconds; 0 where it isn't one."""
+    """Read an HTTP date as epoch seconds; 0 if it isn't one."""
     try:
         return calendar.timegm(email.utils.parsedate_to_datetime(value).utctimetuple())
     except (TypeError, ValueError, IndexError, OverflowError):  # the parser raises each of them
@@ -544,7 +544,7 @@ class Source:
     """Where profiles are fetched: how to send a request, and what a response means.
 
     `parse(username, response)` returns profile fields, or raises the FetchError that fits, or
-    StoppedError where no further request makes sense. `headers` may hold a secret.
+    StoppedError if no further request makes sense. `headers` may hold a secret.
     """
 
     name: str
@@ -552,7 +552,7 @@ class Source:
     headers: Mapping[str, str] = field(repr=False)
     parse: Callable[[str, Response], dict[str, Any]]
     fields: frozenset[str]  # the profile fields that it can fill
-    clear_statuses: tuple[int, ...]  # those that say it all, even where the body is torn
+    clear_statuses: tuple[int, ...]  # those that say it all, even if the body is torn
     not_found_error: str  # the `error` of a profile that it does not have
     can_be_witness: Callable[[Profile], bool]  # whether it is sure to show a live profile
     locked_out_hint: str  # what to tell a user whose first requests are blocked; "" for nothing
@@ -597,7 +597,7 @@ LOGIN_TITLE = re.compile(
 
 
 def web_address() -> Source:
-    """Return Instagram's public web API, which needs no login where it is open."""
+    """Return Instagram's public web API, which needs no login if it is open."""
     return Source(
         name="Instagram's web address",
         request=lambda username: (API_URL, {"username": username}),
@@ -667,7 +667,7 @@ def parse_web_user(username: str, user: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def html_page(response: Response) -> str:
-    """Return the text of an HTML page, empty where the body is anything else."""
+    """Return the text of an HTML page, empty if the body is anything else."""
     text = response.body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     is_html = "text/html" in response.headers.get("Content-Type", "").lower()
     is_page = text.startswith("<") and (is_html or HTML.search(text[:1024]))
@@ -723,7 +723,7 @@ def graph_api(account_id: str, token: str) -> Source:
 def parse_graph_response(username: str, response: Response) -> dict[str, Any]:
     """Return the profile fields that a response of the Graph API holds, or raise a FetchError.
 
-    Raises StoppedError where the token or its account can't be used.
+    Raises StoppedError if the token or its account can't be used.
     """
     status, _, body = response
     payload = parse_object(body)
@@ -799,7 +799,7 @@ class Transport:
     def get(self, url: str, query: dict[str, str]) -> Response:
         """Send one GET request and return its response.
 
-        Raises NetworkError where no whole response comes within 60 s, and StoppedError where the
+        Raises NetworkError if no whole response comes within 60 s, and StoppedError if the
         system has no thread left for the request.
         """
         if self._idle_deadline.remaining() <= 0:
@@ -868,7 +868,7 @@ def root_cause(error: Exception) -> str:
 
 
 def check_proxy(url: str) -> None:
-    """Raise UnusableError where the proxy that the environment sets for `url` can't be parsed."""
+    """Raise UnusableError if the proxy that the environment sets for `url` can't be parsed."""
     proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
     proxy = requests.utils.select_proxy(url, proxies)
     if proxy is None:
@@ -880,7 +880,7 @@ def check_proxy(url: str) -> None:
         # An unescaped / ? or # in a password ends the host's part of the address too early.
         ends_early = "@" in parts.path + parts.query + parts.fragment
         is_usable = bool(parts.hostname) and parts.port != 0 and not ends_early
-    except (TypeError, ValueError):  # the parser raises a TypeError where there is no host
+    except (TypeError, ValueError):  # the parser raises a TypeError if there is no host
         is_usable = False
     if not is_usable:
         raise UnusableError(
@@ -900,7 +900,7 @@ BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds; the limite
 FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; nobody is bothered
 GIVE_UP_AFTER = 24 * 3600.0  # seconds of an outage in which the machine was awake
 RECENTLY = 24 * 3600.0  # seconds within which a fetched profile shows that we are not locked out
-FALLBACK_WITNESS = "instagram"  # while no live profile is cached, and where one has gone since
+FALLBACK_WITNESS = "instagram"  # while no live profile is cached, and if one has gone since
 OPEN_STREAK_LIMIT = 5  # profiles left open in a row while only FALLBACK_WITNESS was ever fetched
 
 
@@ -946,7 +946,7 @@ class Fetcher:
         """Fetch a profile of the list.
 
         Raises the FetchError that leaves it open (`outage` and `given_up` then say what follows
-        from that), and StoppedError where going on makes no sense.
+        from that), and StoppedError if going on makes no sense.
         """
         try:
             profile = self._fetch_until_sure(username)
@@ -977,7 +977,7 @@ class Fetcher:
             self._check_witness("resuming")
 
     def next_pause(self) -> float:
-        """Return the seconds of the pause that comes next; 0 where there is no outage."""
+        """Return the seconds of the pause that comes next; 0 if there is no outage."""
         if self.outage is None:
             return 0.0
         if isinstance(self.outage, NetworkError):
@@ -1014,7 +1014,7 @@ class Fetcher:
         )
 
     def _fetch_until_sure(self, username: str) -> Profile:
-        """Fetch a profile, with its retries and its witness; where it is not found, twice."""
+        """Fetch a profile, with its retries and its witness; if it is not found, twice."""
         was_not_found = False
         while True:
             try:
@@ -1110,7 +1110,7 @@ class Fetcher:
 
 
 def fetched_now(username: str, fields: Mapping[str, Any]) -> Profile:
-    """Make a profile of what was fetched just now; of `{"error": …}` where there is none."""
+    """Make a profile of what was fetched just now; of `{"error": …}` if there is none."""
     return Profile.from_values(username, {**fields, "fetched_at": format_timestamp(time.time())})
 
 
@@ -1119,7 +1119,7 @@ def fetched_now(username: str, fields: Mapping[str, Any]) -> Profile:
 # ==================================================================================================
 
 CACHE_FILE, PROGRESS_FILE, LOCK_FILE = "ig_cache.json", "ig_progress.json", "ig.lock"
-CLOSING = b"\n}\n"  # how a cache file ends, behind its last entry
+CLOSING = b"\n}\n"  # how a cache file ends, after its last entry
 ENTRY_START = re.compile(r'"([A-Za-z0-9._]{1,30})"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
 FETCHED_AT = re.compile(r'"fetched_at": "([^"]*)"')
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # as "surrogateescape" decodes it
@@ -1163,8 +1163,8 @@ class Cache:
     """The profiles fetched so far: username -> Profile in memory, one JSON object on disk.
 
     The file has one entry a line. A new profile is one line more, whatever the size of the file;
-    one that replaces another makes the file anew. Its methods raise OSError where the file can't be
-    read or written; what it held stays whole.
+    for one that replaces another, the file is rewritten. Its methods raise OSError if the file
+    can't be read or written; what it held stays whole.
     """
 
     def __init__(self, path: Path) -> None:
@@ -1205,7 +1205,7 @@ class Cache:
             self._write_all()
 
     def recreate_if_missing(self) -> bool:
-        """Write the file anew from memory if it was removed; returns whether it was."""
+        """Rewrite the file from memory if it was removed; returns whether it was."""
         is_missing = not self._path.exists()
         if is_missing:
             self._write_all()
@@ -1235,7 +1235,7 @@ class Cache:
         return self._backup
 
     def _append(self, line: bytes) -> None:
-        """Write a line over the closing brace; where that fails, put the brace back."""
+        """Write a line over the closing brace; if that fails, put the brace back."""
         ending = line + CLOSING
         with self._path.open("r+b", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
@@ -1274,7 +1274,7 @@ def render_entry(profile: Profile) -> bytes:
 def parse_cache(data: bytes) -> dict[str, Profile]:
     """Read every whole entry of a cache file, whoever wrote it and however torn it is.
 
-    Where a name stands twice, the later entry counts.
+    If a name is in it twice, the later entry counts.
     """
     text = data.decode("utf-8", "surrogateescape")
     decode = json.JSONDecoder().raw_decode
@@ -1353,8 +1353,8 @@ class Progress:
 class Lock:
     """Holds a state folder until it is closed or the process ends, however it ends.
 
-    Its file names the process. Raises UnusableError where another run holds the folder, and OSError
-    where the folder can't be locked.
+    Its file names the process. Raises UnusableError if another run holds the folder, and OSError
+    if the folder can't be locked.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -1434,7 +1434,7 @@ class Grammar:
     """How a file with one delimiter is cut into rows, and a row into raw cells.
 
     A cell is quoted text, which other text may follow, or text that begins with no quote. So a row
-    does not match where a quote is opened and never closed.
+    does not match if a quote is opened and never closed.
     """
 
     def __init__(self, delimiter: str) -> None:
@@ -1446,9 +1446,9 @@ class Grammar:
         self._swallowed = re.compile(rf"({QUOTED}) *[^ {mark}\r\n]")
 
     def cut_row(self, text: str, position: int) -> tuple[str, str] | None:
-        """Return the raw row at `position`, and the line ends behind it, blank lines included.
+        """Return the raw row at `position`, and the line ends after it, blank lines included.
 
-        None where its quotes don't close. A quoted cell of several lines that other text follows
+        None if its quotes don't close. A quoted cell of several lines that other text follows
         counts as such: its first quote was never closed, and swallowed the rows below it.
         """
         row = self._row.match(text, position)
@@ -1477,7 +1477,7 @@ class Row(NamedTuple):
 
     number: int  # as a spreadsheet counts: the header is row 1
     raw: str
-    line_ends: str  # behind it, those of blank lines included
+    line_ends: str  # after it, those of blank lines included
     handle_cell: str
     username: str | None
     blank: tuple[str, ...]  # those of COLUMNS whose cells may be filled
@@ -1487,7 +1487,7 @@ class Sheet:
     """A CSV whose rows keep their raw text: what is not filled comes out byte for byte.
 
     `username_column` is the header of the handle column, or None to find it. Raises UnusableError,
-    with the place, where the file can't be used.
+    with the place, if the file can't be used.
     """
 
     def __init__(self, path: Path, username_column: str | None = None) -> None:
@@ -1600,7 +1600,7 @@ class Sheet:
                 )
 
     def _read_records(self, raw_rows: Iterable[str]) -> list[dict[Any, Any]]:
-        """Read each row's cells: index -> value, with "" for none; behind the header under None."""
+        """Read each row's cells: index -> value; under None, those beyond the header."""
         columns = range(len(self.header))
         delimiter = self._grammar.delimiter
         return list(csv.DictReader(raw_rows, columns, restval="", delimiter=delimiter))
@@ -1608,7 +1608,7 @@ class Sheet:
     def _place_columns(self, records: Iterable[Mapping[Any, Any]]) -> dict[str, int]:
         """Return the index of each of COLUMNS; those that are to be added come last.
 
-        They come behind the widest row, so that no cell without a header is taken for theirs.
+        They come after the widest row, so that no cell without a header is taken for theirs.
         """
         titles = [name.strip().casefold() for name in self.header]
         columns = {
@@ -1681,7 +1681,7 @@ def delimiter_score(
     """Say how well a delimiter fits; the largest score is the best.
 
     What counts, in this order: headers that are recognised, first rows that are as wide as the
-    header, its width, and being no comma, which stands in texts and numbers more often.
+    header, its width, and being no comma, which is in texts and numbers more often.
     """
     rows: list[list[str]] = []
     while position < len(text) and len(rows) < 50:
@@ -1790,7 +1790,7 @@ class Enrichment:
     def run(self) -> None:
         """Go through the list, then once more through what was left open on the way.
 
-        Raises Interrupted, StoppedError where going on makes no sense, and OSError where something
+        Raises Interrupted, StoppedError if going on makes no sense, and OSError if something
         can't be saved.
         """
         to_fetch = self.to_fetch()
@@ -1853,15 +1853,15 @@ class Enrichment:
             return 0.0
         before_next = self.limiter.blocked_for() + self.fetcher.next_pause()
         each = seconds_per_request(self.args.rate_limit)
-        # A pause stands in the place of a gap between two requests.
+        # A pause takes the place of a gap between two requests.
         each_pause = max(self.batches.pause + statistics.fmean(JITTER) - each, 0.0)
         return before_next + profiles * each + self.pauses_ahead(profiles) * each_pause
 
     def checkpoint(self) -> None:
         """Write the output: the input plus what is cached; and the state, if it was removed.
 
-        Where the output can't be written, the log says so, and the next checkpoint tries again.
-        Raises OSError on a full disk, and where the state can't be written.
+        If the output can't be written, the log says so, and the next checkpoint tries again.
+        Raises OSError on a full disk, and if the state can't be written.
         """
         self._since_checkpoint = 0
         try:
@@ -1926,7 +1926,7 @@ class Enrichment:
 # ==================================================================================================
 
 SHORTEST_SECRET = 4  # characters: a shorter text is in too many words to be taken out of them
-SECRET_START = 12  # characters by which a secret is known, where a message was cut off within it
+SECRET_START = 12  # characters by which a secret is known, if a message was cut off within it
 HIDDEN = "[hidden]"
 
 
@@ -2133,7 +2133,7 @@ def account_id(text: str) -> str:
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the command line; exits with 2 and the flag's name where a value makes no sense."""
+    """Parse the command line; exits with 2 and the flag's name if a value makes no sense."""
     parser = argparse.ArgumentParser(
         prog="instagram_enrichment.py",
         description=DESCRIPTION,
@@ -2299,7 +2299,7 @@ def start_afresh(cache: Cache, progress: Progress) -> None:
     if cache.profiles:
         backup = cache.set_aside()
         log.info(
-            "--force: fetching all profiles anew, into an output without what was cached; "
+            "--force: fetching all profiles again, into an output without what was cached; "
             "that is now in %s",
             printable(str(backup)),
         )
