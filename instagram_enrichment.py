@@ -1574,7 +1574,7 @@ class Sheet:
         position = len(self._above_header)
         if position == len(text):
             self._refuse("is empty: its first row has to name the columns")
-        number = 1 + count_lines(self._above_header)
+        number = 1 + count_line_ends(self._above_header)
         while position < len(text):
             row = self._grammar.cut_row(text, position)
             if row is None:
@@ -1585,7 +1585,7 @@ class Sheet:
             raw, line_ends = row
             yield number, raw, line_ends
             position += len(raw) + len(line_ends)
-            number += count_lines(line_ends)
+            number += count_line_ends(line_ends)
 
     def _check_header(self) -> None:
         """Refuse a first row that names no columns: an empty one, or one that is an entry."""
@@ -1624,9 +1624,8 @@ class Sheet:
         return columns
 
     def _blank_columns(self, record: Mapping[Any, str]) -> tuple[str, ...]:
-        return tuple(
-            column for column, index in self._columns.items() if not record.get(index, "").strip()
-        )
+        indices = self._columns
+        return tuple(each for each in COLUMNS if not record.get(indices[each], "").strip())
 
     def _find_handle_column(self, records: Sequence[Mapping[Any, str]], wanted: str | None) -> int:
         """Return the column that is `wanted`, or has a usual name, or holds mostly addresses."""
@@ -1698,9 +1697,9 @@ def delimiter_score(
     return recognised, agreeing, len(header), is_wide and grammar.delimiter != ","
 
 
-def count_lines(line_ends: str) -> int:
-    """Return how many lines the line ends (of any kind) end."""
-    return len(line_ends.splitlines())
+def count_line_ends(text: str) -> int:
+    """Return how many line ends, of any kind, a text has."""
+    return len(re.findall(r"\r\n|\r|\n", text))
 
 
 def header_key(header: str) -> str:
@@ -1841,7 +1840,7 @@ class Enrichment:
         return sum(map(self.is_settled, self.usernames))
 
     def pauses_ahead(self, profiles: int) -> int:
-        """Return how many batch pauses there are to come with so many more profiles."""
+        """Return how many batch pauses are to come with so many more profiles, one at least."""
         if not self.batches.pause:
             return 0
         resumes_at = time.time() + self.limiter.blocked_for()

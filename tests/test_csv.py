@@ -212,6 +212,17 @@ def test_a_quirky_file_fetches_each_profile_that_can_gain_something_once(
     assert fetched == list(names)
 
 
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("above", [0, 1, 2])
+def test_rows_are_counted_as_a_spreadsheet_does(
+    tmp_path: Path, start: str, end: str, above: int
+) -> None:
+    lines = ["Handle,Note", "@osk,", "", "", '@tam,"two\nlines"', "@voss,"]
+    sheet = sheet_of(tmp_path, (start + above * end + end.join(lines)).encode())
+    assert [row.number - above for row in sheet.rows] == [2, 5, 6]
+
+
 def test_a_second_run_gives_the_same_bytes_and_fetches_nothing(world: World) -> None:
     data = (DATA / "multi_line_cells.csv").read_bytes()
     first = run_on(world, data, found=("nirabel.voss", "osk.arwen", "brindle_okta"))
