@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from standin import ANSWERS, data, user
 
+import instagram_enrichment
+
 NAMES = [f"profile.{number:03}" for number in range(400)]
 MINUTE, HOUR = 60.0, 3600.0
 
@@ -24,6 +26,12 @@ BLOCKS = [
 ]
 UNEXPECTED = ["418", "400", "redirect elsewhere", "list", "empty user", "somebody else"]
 NOT_FOUND = ["404", "null", "page"]
+
+
+@pytest.fixture(autouse=True)
+def rare_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the clocks once an hour: where nobody closes the lid, a day's wait is over sooner."""
+    monkeypatch.setattr(instagram_enrichment, "POLL_INTERVAL", HOUR)
 
 
 def long_pauses(world: Any) -> list[int]:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,21 @@ import instagram_enrichment as ig
 
 HERE = Path(__file__).parent
 NAMES = [f"profile.{number:03}" for number in range(300)]
+FORKS = multiprocessing.get_context("forkserver")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def preloaded() -> Iterator[None]:
+    """Let processes be forked from one that has imported the program already."""
+    with pytest.MonkeyPatch.context() as patch:
+        path = f"{HERE}{os.pathsep}{HERE.parent}"
+        patch.setenv("PYTHONPATH", path)  # for the preloading, in Python < 3.13
+        patch.setenv("no_proxy", "127.0.0.1")
+        FORKS.set_forkserver_preload(["child"])
+        starter = FORKS.Process(target=int)
+        starter.start()
+        starter.join()
+        yield
 
 
 class Folder:
@@ -66,9 +81,19 @@ class Folder:
             finally:
                 child.kill()
 
+    def start(self, *flags: str) -> Any:
+        """Start the program in a process that is forked in milliseconds."""
+        arguments = (self.standin.url, self.flags(*flags), str(self.log))
+        child = FORKS.Process(target=run_logged, args=arguments)
+        child.start()
+        return child
+
     def run(self, *flags: str) -> int:
-        with self.running(*flags) as child:
-            return child.wait(60)
+        self.log.write_text("")
+        child = self.start(*flags)
+        child.join(60)
+        code: int = child.exitcode
+        return code
 
     def wait_for(self, text: str) -> None:
         for _ in range(1000):
@@ -97,25 +122,8 @@ def undisturbed_output(tmp_path: Path, server: StandIn, names: list[str]) -> byt
     return folder.output.read_bytes()
 
 
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Callable[[Folder, str], Any]:
-    """Starts the program on a folder in a process that is forked in milliseconds."""
-    path = f"{HERE}{os.pathsep}{HERE.parent}"
-    monkeypatch.setenv("PYTHONPATH", path)  # for the preloading, in Python < 3.13
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["child"])
-
-    def start_on(folder: Folder, *flags: str) -> Any:
-        arguments = (folder.standin.url, folder.flags(*flags), str(folder.log))
-        child = context.Process(target=run_logged, args=arguments)
-        child.start()
-        return child
-
-    return start_on
-
-
 def test_200_kills_at_random_moments_of_one_run_lose_nothing(
-    tmp_path: Path, server: StandIn, start: Any
+    tmp_path: Path, server: StandIn
 ) -> None:
     kinds = ("null", "404")
     server.behaviour = {name: kinds[number % 2] for number, name in enumerate(NAMES[5::17])}
@@ -125,7 +133,7 @@ def test_200_kills_at_random_moments_of_one_run_lose_nothing(
     known: dict[str, Any] = {}
     target = 0
     for kill in range(200):
-        child = start(folder, "--batch-pause", "0")
+        child = folder.start("--batch-pause", "0")
         target = max(target, len(server.log)) + dice.choice([0, 1, 1, 2, 3])
         while len(server.log) < target and child.is_alive():
             threading.Event().wait(0.0005)
@@ -155,13 +163,13 @@ def test_200_kills_at_random_moments_of_one_run_lose_nothing(
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_at_random_moments_leave_every_cached_profile_in_the_output(
-    tmp_path: Path, server: StandIn, start: Any, signum: signal.Signals
+    tmp_path: Path, server: StandIn, signum: signal.Signals
 ) -> None:
     folder = Folder(tmp_path, server, NAMES)
     dice = random.Random(3)
     for count in range(1, 16):
         folder.log.write_text("")
-        child = start(folder, "-b", "7", "--batch-pause", "60")
+        child = folder.start("-b", "7", "--batch-pause", "60")
         folder.wait_for("At 20 a minute")
         threading.Event().wait(dice.uniform(0, 0.05))
         assert child.is_alive(), f"the list is done before signal {count}"
@@ -267,7 +275,8 @@ def test_a_wait_that_is_interrupted_goes_on_in_the_next_run(
     fetched = len(server.log)
     state = json.loads((folder.state / "ig_progress.json").read_text())
     assert list(state) == ["last_processed_index", "not_before"]
-    assert folder.run(*flags) == 0
+    with folder.running(*flags) as child:
+        assert child.wait(20) == 0
     sent = [float(line) for line in (tmp_path / "clock.sent").read_text().split()]
     assert length <= sent[fetched] - sent[fetched - 1] < length + 30
     assert sent[fetched + 1] - sent[fetched] < 60 or wait == "batch pause"
