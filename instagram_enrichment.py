@@ -725,10 +725,8 @@ def parse_graph_response(username: str, response: Response) -> dict[str, Any]:
 
     Raises StoppedError if the token or its account can't be used.
     """
-    status, _, body = response
-    payload = parse_object(body)
-    discovery = payload.get("business_discovery")
-    if status == 200 and isinstance(discovery, dict):
+    discovery = parse_object(response.body).get("business_discovery")
+    if response.status == 200 and isinstance(discovery, dict):
         check_username(username, discovery)
         return {
             "full_name": discovery.get("name"),
@@ -736,7 +734,13 @@ def parse_graph_response(username: str, response: Response) -> dict[str, Any]:
             "follower_count": discovery.get("followers_count"),
             "is_business": True,
         }
-    error = payload.get("error")
+    raise graph_error(response)
+
+
+def graph_error(response: Response) -> Exception:
+    """Return the FetchError or StoppedError that a response without data means."""
+    status, _, body = response
+    error = parse_object(body).get("error")
     error = error if isinstance(error, dict) else {}
     code = error.get("code") if type(error.get("code")) is int else None
     is_transient = code in TRANSIENT_CODES or error.get("is_transient") is True
@@ -758,7 +762,7 @@ def parse_graph_response(username: str, response: Response) -> dict[str, Any]:
     message = error.get("message")
     if isinstance(message, str) and code not in TOKEN_CODES and code != NO_SUCH_ACCOUNT:
         detail += f": {printable(message)}"
-    raise first_applying(outcomes, detail)
+    return first_applying(outcomes, detail)
 
 
 # ==================================================================================================
@@ -1816,10 +1820,7 @@ class Enrichment:
             log_progress(self, index, username, result, len(second_pass) - count)
         if self.tried:
             self.checkpoint()
-        if len(self.rows) == len(self.sheet.rows):
-            self.progress.finish()
-        elif self.progress.rows_done < len(self.rows):
-            self.progress.move_to(len(self.rows))
+        self._note_end()
 
     def to_fetch(self) -> list[tuple[int, str]]:
         """Return the open profiles: index of the first row that can gain by it, and username."""
@@ -1877,6 +1878,13 @@ class Enrichment:
             )
         if self.cache.recreate_if_missing():
             self.progress.move_to(self.progress.rows_done)
+
+    def _note_end(self) -> None:
+        """Note that the run is through its rows: all of them, or the first ones of a `--limit`."""
+        if len(self.rows) == len(self.sheet.rows):
+            self.progress.finish()
+        elif self.progress.rows_done < len(self.rows):
+            self.progress.move_to(len(self.rows))
 
     def _fetch(self, username: str) -> str:
         """Fetch one profile, after the pause that may be due; returns what came of it, in words."""
@@ -2062,6 +2070,11 @@ def log_summary(
         run.source.name,
         run.source.unfilled_columns(),
     )
+    log_still_open(run, still_open)
+
+
+def log_still_open(run: Enrichment, still_open: Sequence[str]) -> None:
+    """Log which of the open profiles were tried, with the reason, and how many were not."""
     for username in still_open:
         if username in run.tried:
             reason = run.open.get(username, "the run stopped while it was being fetched")
