@@ -52,7 +52,7 @@ def test_a_night_has_batches_a_burst_of_401_and_profiles_that_are_healed(
 ) -> None:
     act = night.stderr.partition("--- Act 2")[0]
     assert act.count("Batch of") == 3
-    assert act.count("@instagram, which exists") == 0
+    assert act.count("Known profile @instagram") == 0
     assert act.count("): we are blocked") == act.count("No profile can be fetched") == 1
     healed = re.findall(r"@(\S+): left open: blocked \(401\)", act)
     second_pass = act.partition("Back to the profiles")[2]
