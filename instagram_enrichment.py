@@ -24,12 +24,12 @@ The sections:
 The words that they share:
 
     source          where profiles are fetched
-    settled         a profile of which there is nothing to fetch: its data is cached, or that it
-                    does not exist
-    open            a profile that is not settled
+    settled         a profile of which the source has nothing more to give: what is cached is its
+                    data, or that it does not exist there
+    open            a profile that is not settled, and could fill an empty cell
     live            a cached profile that has data, so that it is known to exist
-    witness         a live profile that is fetched to find out whether a failure concerns only the
-                    profile that met it, or our access as a whole
+    witness         a live profile, or @instagram, that is fetched to find out whether a failure
+                    concerns only the profile that met it, or our access as a whole
     outage          the time in which not even a witness can be fetched; the run pauses
 
 Only data about a profile, or that it does not exist, is ever cached; a block or a network error
@@ -309,11 +309,12 @@ class Waiter:
 
     A SIGINT, SIGTERM or SIGHUP ends a wait at once by raising Interrupted. One that comes at any
     other time is noted and ends the next wait, so that none lands in the middle of a write or in a
-    library's lock. Only the first counts. Signals that the program was told to ignore (by nohup, or
-    by a script that starts it in the background) stay ignored.
+    library's lock. Of several signals the first is the one that is reported. Signals that the
+    program was told to ignore (by nohup, or by a script that starts it in the background) stay
+    ignored.
 
-    Use as a context manager, in the main thread. Once a signal has come, all three stay ignored:
-    the program is about to exit.
+    Use as a context manager, in the main thread. On exit the handlers before it are put back; once
+    a signal has come, all three are ignored instead, as the program is about to end.
     """
 
     def __init__(self) -> None:
@@ -381,7 +382,7 @@ LONGEST_FIRST_WAIT = 60.0  # seconds until a run's first token, however slow the
 class RateLimiter:
     """A token bucket with room for one token, empty at the start.
 
-    Whatever is to be waited for before the next request, `block_for` is told here.
+    Every reason to delay the next request, but for the rate itself, comes here by `block_for`.
     """
 
     per_minute: float
@@ -425,14 +426,14 @@ class RateLimiter:
 
 
 def refill_seconds(per_minute: float) -> float:
-    """Return the seconds until the next token.
+    """Return the interval between two tokens.
 
-    Jitter and latency bring some requests closer together. So the interval is stretched a little
-    where any 60 seconds would otherwise hold more than one request above the limit.
+    Jitter and latency can bunch requests together; the interval is long enough that any 60 seconds
+    hold at most `per_minute` + 1 of them all the same.
     """
     shortest, longest = JITTER
-    closer = longest - shortest + LATENCY
-    return max(60 / per_minute, (60 + closer) / math.floor(per_minute + 1))
+    bunching = longest - shortest + LATENCY
+    return max(60 / per_minute, (60 + bunching) / math.floor(per_minute + 1))
 
 
 def seconds_per_request(per_minute: float) -> float:
@@ -552,9 +553,11 @@ class Source:
     headers: Mapping[str, str] = field(repr=False)
     parse: Callable[[str, Response], dict[str, Any]]
     fields: frozenset[str]  # the profile fields that it can fill
-    clear_statuses: tuple[int, ...]  # those that say it all, even if the body is torn
+    body_optional_statuses: tuple[int, ...]  # conclusive, even if the body never comes
     not_found_error: str  # the `error` of a profile that it does not have
-    can_be_witness: Callable[[Profile], bool]  # whether it is sure to show a live profile
+    can_be_witness: Callable[
+        [Profile], bool
+    ]  # whether the source is sure to show that live profile
     locked_out_hint: str  # what to tell a user whose first requests are blocked; "" for nothing
 
     def unfilled_columns(self) -> str:
@@ -609,7 +612,7 @@ def web_address() -> Source:
         },
         parse=parse_web_response,
         fields=frozenset(FIELD_TYPES),
-        clear_statuses=BLOCKED_STATUSES,
+        body_optional_statuses=BLOCKED_STATUSES,
         not_found_error=NOT_FOUND,
         can_be_witness=lambda profile: True,
         locked_out_hint=LOCKED_OUT_HINT,
@@ -713,7 +716,7 @@ def graph_api(account_id: str, token: str) -> Source:
         headers={"Authorization": f"Bearer {token}"},
         parse=parse_graph_response,
         fields=frozenset({"full_name", "biography", "follower_count", "is_business"}),
-        clear_statuses=(RATE_LIMIT_STATUS,),
+        body_optional_statuses=(RATE_LIMIT_STATUS,),
         not_found_error=NOT_PROFESSIONAL,
         can_be_witness=lambda profile: profile.is_business is True,
         locked_out_hint="",
@@ -822,7 +825,7 @@ class Transport:
             try:
                 return self._next_part(parts, deadline)
             except NetworkError:
-                if head.status in self._source.clear_statuses:
+                if head.status in self._source.body_optional_statuses:
                     return head
                 raise
         finally:
@@ -905,7 +908,7 @@ FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; nobody is b
 GIVE_UP_AFTER = 24 * 3600.0  # seconds of an outage in which the machine was awake
 RECENTLY = 24 * 3600.0  # seconds within which a fetched profile shows that we are not locked out
 FALLBACK_WITNESS = "instagram"  # while no live profile is cached, and if one has gone since
-OPEN_STREAK_LIMIT = 5  # profiles left open in a row while only FALLBACK_WITNESS was ever fetched
+OPEN_STREAK_LIMIT = 5  # profiles left open in a row, while no cached profile can be a witness
 
 
 @dataclass
@@ -930,7 +933,7 @@ class Fetcher:
     had_data: bool  # whether any profile was fetched, in this run or recently
 
     def __post_init__(self) -> None:
-        self.outage: FetchError | None = None  # what the last witness met, while nothing is fetched
+        self.outage: FetchError | None = None  # what shows that nothing can be fetched
         self.given_up: set[str] = set()  # open, but of no use to fetch again in this run
         self._pause = 0.0  # seconds: the last one of this outage
         self._give_up_at = math.inf  # of time.monotonic()
@@ -996,7 +999,7 @@ class Fetcher:
         self._give_up_at = math.inf
 
     def _note_open(self, username: str, error: FetchError) -> None:
-        """Note a profile that stays open, and whether it is of use to fetch it again."""
+        """Note a profile that stays open: it is given up, or after too many there is an outage."""
         self._open_streak.append(username)
         if len(self._open_streak) >= OPEN_STREAK_LIMIT and not self._witnesses():
             self.given_up.difference_update(self._open_streak)
@@ -1018,7 +1021,10 @@ class Fetcher:
         )
 
     def _fetch_until_sure(self, username: str) -> Profile:
-        """Fetch a profile, with its retries and its witness; if it is not found, twice."""
+        """Fetch a profile with its retries; on failure, check a witness.
+
+        A profile that is not found is fetched once more, and the second time it is believed.
+        """
         was_not_found = False
         while True:
             try:
@@ -1070,7 +1076,7 @@ class Fetcher:
         return None
 
     def _witnesses(self) -> list[str]:
-        """Return the profiles that are known to exist, by what is cached."""
+        """Return the cached profiles that can be a witness."""
         can_be = self.source.can_be_witness
         return [name for name, known in self.profiles.items() if not known.error and can_be(known)]
 
@@ -1086,7 +1092,6 @@ class Fetcher:
             self.limiter.block_for(max(wait, BLOCKED_WAIT))
             if not self._hint_logged and not self.had_data:
                 self._log_locked_out_hint()
-            self._hint_logged = True
             raise
         except FetchError:
             self.limiter.block_for(wait)
@@ -1095,6 +1100,7 @@ class Fetcher:
         return fields
 
     def _log_locked_out_hint(self) -> None:
+        self._hint_logged = True
         if self.source.locked_out_hint:
             log.warning("%s", self.source.locked_out_hint)
 
@@ -1746,10 +1752,7 @@ class Batches:
         self._fetch_times.clear()
 
     def count(self, epoch: float) -> int:
-        """Return how many profiles there are in the batch of one that would be fetched then.
-
-        `size` at most.
-        """
+        """Count those already in the batch that a profile fetched then would join (up to `size`)."""
         next_fetch = epoch
         count = 0
         for fetched in reversed(self._fetch_times[-self.size :]):
@@ -1786,7 +1789,7 @@ class Enrichment:
         self.rows = self.sheet.rows[: self.args.limit]
         self.usernames = {row.username for row in self.rows if row.username}
         self.tried: set[str] = set()  # the usernames fetched in this run, settled or not
-        self.open: dict[str, FetchError] = {}  # of those, username -> why it is still open
+        self.open_reasons: dict[str, FetchError] = {}  # of those, username -> why it is still open
         self.output_error: OSError | None = None  # why the last checkpoint could not be written
         self._since_checkpoint = 0  # profiles fetched
 
@@ -1806,7 +1809,7 @@ class Enrichment:
         for count, (index, username) in enumerate(first_pass, 1):
             result = self._fetch(username)
             self.progress.move_to(index + 1)
-            for_second_pass = len(self.open.keys() - self.fetcher.given_up)
+            for_second_pass = len(self.open_reasons.keys() - self.fetcher.given_up)
             remaining = len(to_fetch) - count + for_second_pass
             log_progress(self, index, username, result, remaining)
         given_up = self.fetcher.given_up
@@ -1841,7 +1844,7 @@ class Enrichment:
         return sum(map(self.is_settled, self.usernames))
 
     def pauses_ahead(self, profiles: int) -> int:
-        """Return how many batch pauses are to come with so many more profiles, one at least."""
+        """Return how many batch pauses there are before the last of `profiles` more (1 or more)."""
         if not self.batches.pause:
             return 0
         resumes_at = time.time() + self.limiter.blocked_for()
@@ -1893,13 +1896,13 @@ class Enrichment:
         try:
             profile = self.fetcher.fetch(username)
         except FetchError as error:
-            self.open[username] = error
+            self.open_reasons[username] = error
             return f"left open: {error}"
         finally:
             self.batches.add()
             self._since_checkpoint += 1
         self.cache.add(profile)
-        self.open.pop(username, None)
+        self.open_reasons.pop(username, None)
         return describe(profile, self.source.fields)
 
     def _prepare_fetch(self) -> None:
@@ -2077,7 +2080,7 @@ def log_still_open(run: Enrichment, still_open: Sequence[str]) -> None:
     """Log which of the open profiles were tried, with the reason, and how many were not."""
     for username in still_open:
         if username in run.tried:
-            reason = run.open.get(username, "the run stopped while it was being fetched")
+            reason = run.open_reasons.get(username, "the run stopped while it was being fetched")
             log.info("Still open: @%s: %s", username, reason)
     if not_fetched := len(set(still_open) - run.tried):
         log.info("Still open: %d not fetched yet", not_fetched)
