@@ -1752,7 +1752,7 @@ class Batches:
         self._fetch_times.clear()
 
     def count(self, epoch: float) -> int:
-        """Count those already in the batch that a profile fetched then would join (up to `size`)."""
+        """Count those already in the batch that a profile fetched then would join, to `size`."""
         next_fetch = epoch
         count = 0
         for fetched in reversed(self._fetch_times[-self.size :]):
