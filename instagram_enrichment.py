@@ -56,7 +56,6 @@ import random
 import re
 import signal
 import stat
-import statistics
 import sys
 import threading
 import time
@@ -441,7 +440,7 @@ def seconds_per_request(per_minute: float) -> float:
     shortest, longest = JITTER
     refill = refill_seconds(per_minute)
     samples = [shortest + (longest - shortest) * (step + 0.5) / 20 for step in range(20)]
-    return statistics.fmean(max(refill, jitter) for jitter in samples)
+    return sum(max(refill, jitter) for jitter in samples) / len(samples)
 
 
 # ==================================================================================================
@@ -1438,6 +1437,7 @@ EXPORT_AGAIN = (
 )
 NEEDS_QUOTES = re.compile(r'[",;\t]')
 QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
+QUOTED_AND_MORE = re.compile(rf"({QUOTED}) *[^ ]")  # `"a"b`, not just spaces
 
 
 class Grammar:
@@ -1453,7 +1453,6 @@ class Grammar:
         cell = rf'(?:{QUOTED}|(?!"))[^{mark}\r\n]*'
         self._row = re.compile(rf"({cell}(?:{mark}{cell})*)([\r\n]+|\Z)")
         self._cell = re.compile(rf"(?:\A|{mark})({cell})")
-        self._swallowed = re.compile(rf"({QUOTED}) *[^ {mark}\r\n]")
 
     def cut_row(self, text: str, position: int) -> tuple[str, str] | None:
         """Return the raw row at `position`, and the line ends after it, blank lines included.
@@ -1467,8 +1466,8 @@ class Grammar:
         raw, line_ends = row.groups()
         if "\n" in raw or "\r" in raw:
             for cell in self.raw_cells(raw):
-                swallowed = self._swallowed.match(cell)
-                if swallowed and re.search(r"[\r\n]", swallowed[1]):
+                quoted = QUOTED_AND_MORE.match(cell)
+                if quoted and re.search(r"[\r\n]", quoted[1]):
                     return None
         return raw, line_ends
 
@@ -1857,7 +1856,7 @@ class Enrichment:
         before_next = self.limiter.blocked_for() + self.fetcher.next_pause()
         each = seconds_per_request(self.args.rate_limit)
         # A pause takes the place of a gap between two requests.
-        each_pause = max(self.batches.pause + statistics.fmean(JITTER) - each, 0.0)
+        each_pause = max(self.batches.pause + sum(JITTER) / 2 - each, 0.0)
         return before_next + profiles * each + self.pauses_ahead(profiles) * each_pause
 
     def checkpoint(self) -> None:
