@@ -38,6 +38,12 @@ never is. It runs on Linux and macOS.
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Ctrl+C in the imports, which take a while, ends the program without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import calendar
 import contextlib
@@ -54,7 +60,6 @@ import os
 import queue
 import random
 import re
-import signal
 import stat
 import sys
 import threading
@@ -67,10 +72,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
-
-if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # The imports below take the longest: Ctrl+C in them ends the program without a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import requests
 import tenacity
@@ -881,18 +882,17 @@ def check_proxy(url: str) -> None:
         return
     try:
         with_scheme: Any = requests.utils.prepend_scheme_if_needed  # it has no types
-        address = with_scheme(proxy, "http")
-        parts = urllib.parse.urlsplit(address)
-        # An unescaped / ? or # in a password ends the host's part of the address too early.
-        ends_early = "@" in parts.path + parts.query + parts.fragment
-        is_usable = bool(parts.hostname) and parts.port != 0 and not ends_early
+        parts = urllib.parse.urlsplit(with_scheme(proxy, "http"))
+        is_usable = bool(parts.hostname) and parts.port != 0 and "@" not in parts.path
     except (TypeError, ValueError):  # the parser raises a TypeError if there is no host
         is_usable = False
+    # Each of these ends a part of an address, or begins one.
+    is_usable = is_usable and not re.search(r"[/?#\[\]]", proxy_login(proxy))
     if not is_usable:
         raise UnusableError(
             "the address of your proxy (HTTPS_PROXY or ALL_PROXY) can't be parsed: write it as "
             "http://user:password@host:port, and percent-encode the password (# is %23, / is %2F, "
-            "? is %3F, @ is %40, % is %25)"
+            "? is %3F, @ is %40, [ is %5B, ] is %5D, % is %25)"
         )
 
 
@@ -1298,8 +1298,11 @@ def parse_cache(data: bytes) -> dict[str, Profile]:
         if any(isinstance(value, dict) and is_about_profile(value) for value in entry.values()):
             continue  # a torn entry that has swallowed the next ones: skip to its first one
         position = end
-        if is_about_profile(entry) and not NOT_UTF8.search(text, start.start(), end):
-            profiles[start[1].lower()] = Profile.from_values(start[1], entry)
+        username = start[1].lower()
+        is_text = not NOT_UTF8.search(text, start.start(), end)
+        is_same = str(entry.get("username") or username).lower() == username
+        if is_text and is_same and is_about_profile(entry):
+            profiles[username] = Profile.from_values(username, entry)
     return profiles
 
 
@@ -1316,9 +1319,9 @@ def is_about_profile(entry: object) -> bool:
 class Progress:
     """What a run leaves to the next: how many rows from the top are done, and a wait that goes on.
 
-    `not_before` is when requests may be sent again, in epoch seconds. It is ignored if it is
-    further off than `longest_wait` seconds, as is a number of rows out of range. Its methods raise
-    OSError.
+    `not_before` is when requests may be sent again, in epoch seconds: in `longest_wait` seconds at
+    the most, as the clock may have been set back. A number of rows that is out of range is ignored.
+    Its methods raise OSError.
     """
 
     def __init__(self, path: Path, rows: int, longest_wait: float) -> None:
@@ -1328,8 +1331,7 @@ class Progress:
         is_in_range = type(rows_done) is int and 0 <= rows_done <= rows
         self.rows_done = int(rows_done) if is_in_range else 0
         not_before = parse_timestamp(state.get("not_before"))
-        is_near = not_before <= math.ceil(time.time() + longest_wait)
-        self.not_before = not_before if is_near else -math.inf
+        self.not_before = min(not_before, time.time() + longest_wait)
 
     def move_to(self, rows_done: int) -> None:
         """Note that so many rows from the top are done."""
@@ -1403,7 +1405,7 @@ class Lock:
             self._file.seek(0)
             process = printable(self._file.read().decode("ascii", "replace").strip())
         named, how = "", ""
-        if process:  # it names itself just after it has locked the folder
+        if process.isdecimal():  # it names itself just after it has locked the folder
             named, how = f" (process {process})", f", or stop it with: kill {process}"
         folder = printable(str(self._path.parent))
         raise UnusableError(f"another run is using {folder}{named}: wait until it ends{how}")
@@ -1695,7 +1697,8 @@ def delimiter_score(
     while position < len(text) and len(rows) < 50:
         row = grammar.cut_row(text, position)
         if row is None:  # an open quote; the line that opens it tells the delimiter all the same
-            rows.append(grammar.values(re.split(r"[\r\n]", text[position:], maxsplit=1)[0]))
+            line = re.split(r"[\r\n]", text[position:], maxsplit=1)[0]
+            rows.append(line.replace('"', "").split(grammar.delimiter))
             break
         rows.append(grammar.values(row[0]))
         position += len("".join(row))
@@ -1950,11 +1953,7 @@ class SecretFilter(logging.Filter):
                 secrets |= proxy_secrets(value)
         # Longest first: a piece of a password must not be replaced within the whole.
         longest_first = sorted(secrets, key=len, reverse=True)
-        patterns = [
-            re.escape(secret[:SECRET_START]) + (r"[^\s'\"]*" if len(secret) > SECRET_START else "")
-            for secret in longest_first
-            if len(secret) >= SHORTEST_SECRET
-        ]
+        patterns = [secret_pattern(each) for each in longest_first if len(each) >= SHORTEST_SECRET]
         self._secrets = re.compile("|".join(patterns)) if patterns else None
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -1964,17 +1963,29 @@ class SecretFilter(logging.Filter):
         return True
 
 
+def secret_pattern(secret: str) -> str:
+    """Return a pattern for a secret; a short one may be a part of another word, which stays."""
+    if len(secret) > SECRET_START:
+        return re.escape(secret[:SECRET_START]) + r"[^\s'\"]*"
+    return rf"(?<!\w){re.escape(secret)}(?!\w)"
+
+
 def proxy_secrets(address: str) -> set[str]:
     """Return what a proxy's address has between `//` and `@`: as it is, decoded, and in pieces.
 
     A library that can't parse an address repeats the piece of the password that it stumbled over.
     """
-    before_host = address.rpartition("@")[0]
-    login = before_host.partition("//")[2] or before_host
+    login = proxy_login(address)
     password = login.partition(":")[2] or login
     passwords = {password, urllib.parse.unquote(password)}
-    pieces = {piece for each in passwords for piece in re.split(r"[/?#@%:]", each)}
+    pieces = {piece for each in passwords for piece in re.split(r"[/?#@%:\[\]]", each)}
     return {login, urllib.parse.unquote(login), *passwords, *pieces}
+
+
+def proxy_login(address: str) -> str:
+    """Return what a proxy's address has between `//` and the last `@`."""
+    before_host = address.rpartition("@")[0]
+    return before_host.partition("//")[2] or before_host
 
 
 def describe(profile: Profile, fields: Collection[str]) -> str:

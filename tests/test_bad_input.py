@@ -146,6 +146,10 @@ FILES: dict[str, tuple[bytes, list[str]]] = {
         f'Handle,GENRE\n@a,"x\ny\n\nz"\n\n@b,"Fo,\n{ROWS}'.encode(),
         ["row 4", *QUOTE],
     ),
+    "a quote left open in a header that another delimiter would close": (
+        b'"x;user\r@anna;@zoe.k\r;",;#N/A;""\n@anna\r',
+        ["row 1", *QUOTE],
+    ),
     "no handle column": (
         b"Name,Country\nOsk,Malta\n",
         ["'Name'", "'Country'", "--username-column"],
@@ -347,6 +351,19 @@ def test_a_cache_dir_that_another_run_holds_is_refused(bad: Bad) -> None:
         refusal = bad.is_refused(*bad.argv())
     assert "another run is using" in refusal.line and "wait until it ends" in refusal.line
     assert not bad.world.output.exists()
+
+
+@pytest.mark.parametrize("content", ["", "\x1b[31m99\n", "-1\n", "12; rm\n"])
+def test_a_lock_file_that_names_no_process_makes_no_advice_to_kill_it(
+    bad: Bad, content: str
+) -> None:
+    bad.world.cache_dir.mkdir()
+    with (bad.world.cache_dir / "ig.lock").open("w") as file:
+        file.write(content)
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        refusal = bad.is_refused(*bad.argv())
+    assert refusal.line.endswith(f"another run is using {bad.world.cache_dir}: wait until it ends")
 
 
 def test_an_earlier_output_is_kept_where_the_input_is_refused(bad: Bad) -> None:

@@ -227,6 +227,20 @@ def test_an_entry_with_bytes_that_are_no_text_is_fetched_again(
     assert world.biographies() == {name: f"The biography of {name}" for name in names}
 
 
+def test_an_entry_that_names_another_profile_is_fetched_again(
+    world: Any, cached_entry: Any
+) -> None:
+    names = world.live(*NAMES[:3])
+    world.cache_dir.mkdir()
+    entries = {name: cached_entry(name) for name in names}
+    entries[names[1]]["username"] = "somebody.else"
+    entries[names[2]]["username"] = names[2].upper()
+    world.cache_file.write_bytes(ours(entries))
+    assert world.run().code == 0
+    assert world.standin.names == [names[1]]
+    assert world.all_live
+
+
 def test_a_cache_deleted_while_running_is_written_anew(world: Any) -> None:
     names = world.live(*NAMES[:6])
 
