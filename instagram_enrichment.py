@@ -883,7 +883,7 @@ def check_proxy(url: str) -> None:
     try:
         with_scheme: Any = requests.utils.prepend_scheme_if_needed  # it has no types
         parts = urllib.parse.urlsplit(with_scheme(proxy, "http"))
-        is_usable = bool(parts.hostname) and parts.port != 0 and "@" not in parts.path
+        is_usable = bool(parts.hostname) and parts.port != 0
     except (TypeError, ValueError):  # the parser raises a TypeError if there is no host
         is_usable = False
     # Each of these ends a part of an address, or begins one.
