@@ -403,7 +403,7 @@ class RateLimiter:
         self.wait_until_unblocked()
         self.waiter.wait_until(self._next_token)
         self._next_token = Deadline.after(refill_seconds(self.per_minute))
-        self.waiter.wait_until(Deadline.after(random.uniform(*JITTER)))
+        self.waiter.wait_until(Deadline.after(jitter(random.random())))
         self.on_request()
 
     def block_for(self, seconds: float) -> None:
@@ -436,12 +436,17 @@ def refill_seconds(per_minute: float) -> float:
     return max(60 / per_minute, (60 + bunching) / math.floor(per_minute + 1))
 
 
+def jitter(share: float) -> float:
+    """Return the jitter that the given share of all jitters (0 to 1) is shorter than: uniform."""
+    shortest, longest = JITTER
+    return shortest + (longest - shortest) * share
+
+
 def seconds_per_request(per_minute: float) -> float:
     """Return the mean seconds between two requests: each gap is the longer of refill and jitter."""
-    shortest, longest = JITTER
     refill = refill_seconds(per_minute)
-    samples = [shortest + (longest - shortest) * (step + 0.5) / 20 for step in range(20)]
-    return sum(max(refill, jitter) for jitter in samples) / len(samples)
+    gaps = [max(refill, jitter((step + 0.5) / 20)) for step in range(20)]
+    return sum(gaps) / len(gaps)
 
 
 # ==================================================================================================
@@ -555,9 +560,7 @@ class Source:
     fields: frozenset[str]  # the profile fields that it can fill
     body_optional_statuses: tuple[int, ...]  # conclusive, even if the body never comes
     not_found_error: str  # the `error` of a profile that it does not have
-    can_be_witness: Callable[
-        [Profile], bool
-    ]  # whether the source is sure to show that live profile
+    can_be_witness: Callable[[Profile], bool]  # whether it is sure to show this live profile
     locked_out_hint: str  # what to tell a user whose first requests are blocked; "" for nothing
 
     def unfilled_columns(self) -> str:

@@ -130,7 +130,7 @@ def test_stopping_and_starting_again_never_fetches_two_batches_in_a_row(
     world: Any, monkeypatch: pytest.MonkeyPatch, pause: str
 ) -> None:
     names = world.live(*NAMES[:30])
-    monkeypatch.setattr(ig.random, "uniform", lambda shortest, longest: longest)
+    monkeypatch.setattr(ig.random, "random", lambda: 1.0)
     flags = ("-r", "10", "-b", "20", "--batch-pause", pause)
     assert world.run_and_interrupt(6 * 18 + 3, *flags).code == 130
     fetched = len(world.standin.log)

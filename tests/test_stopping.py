@@ -54,7 +54,7 @@ PLACES = {
     "the parsing of a response": (ig, "parse_web_response", 3),
     "a checkpoint": (ig, "write_atomic", 9),
     "a line of the log": (ig.log, "info", 5),
-    "the choice of a jitter": (ig.random, "uniform", 4),
+    "the choice of a jitter": (ig, "jitter", 90),
 }
 
 
