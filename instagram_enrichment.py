@@ -424,6 +424,14 @@ class RateLimiter:
         """Wait until requests may be sent again."""
         self.waiter.wait_until(self._blocked_until)
 
+    def pause_for(self, seconds: float, reason: str) -> None:
+        """Block for so many seconds, log why and until when, and wait until then."""
+        self.block_for(seconds)
+        remaining = self.blocked_for()
+        duration, end = format_duration(remaining), clock_time_in(remaining)
+        log.info("%s: pausing %s, until %s", reason, duration, end)
+        self.wait_until_unblocked()
+
 
 def refill_seconds(per_minute: float) -> float:
     """Return the interval between two tokens.
@@ -633,7 +641,7 @@ def parse_web_response(username: str, response: Response) -> dict[str, Any]:
     if status == 200 and isinstance(user, dict) and not is_failure:
         return parse_web_user(username, user)
     page = html_page(response)
-    message = server_message(response)
+    message = server_message(payload, body)
     redirect = headers.get("Location", "") if 300 <= status < 400 else ""
     refuses = bool(payload.get("require_login") or payload.get("errors"))
     outcomes: list[Outcome] = [
@@ -680,12 +688,12 @@ def html_page(response: Response) -> str:
     return text if is_page else ""
 
 
-def server_message(response: Response) -> str:
+def server_message(payload: Mapping[str, Any], body: bytes) -> str:
     """Return what the server says in words: the `message` of its JSON, or a body of plain text."""
-    message = parse_object(response.body).get("message")
+    message = payload.get("message")
     if isinstance(message, str):
         return message
-    text = response.body[:200].decode("utf-8", "replace").strip()
+    text = body[:200].decode("utf-8", "replace").strip()
     is_plain_text = "\0" not in text and not text.startswith(("{", "[", "<", '"'))
     return text if is_plain_text else ""
 
@@ -974,15 +982,8 @@ class Fetcher:
             if remaining < 1:
                 self._give_up(self.outage)
             self._pause = self.next_pause()
-            self.limiter.block_for(min(self._pause, remaining))
-            seconds = self.limiter.blocked_for()
-            log.info(
-                "No profile can be fetched (%s): pausing %s, until %s",
-                self.outage,
-                format_duration(seconds),
-                clock_time_in(seconds),
-            )
-            self.limiter.wait_until_unblocked()
+            reason = f"No profile can be fetched ({self.outage})"
+            self.limiter.pause_for(min(self._pause, remaining), reason)
             self._check_witness("resuming")
 
     def next_pause(self) -> float:
@@ -1578,7 +1579,8 @@ class Sheet:
 
     def _find_grammar(self, text: str, username_column: str | None) -> Grammar:
         """Find the delimiter that makes the most sense of the first rows."""
-        known = {*HANDLE_HEADERS, *map(header_key, COLUMNS), header_key(username_column or "")}
+        wanted = header_key(username_column or "")
+        known = {*HANDLE_HEADERS, *map(header_key, COLUMNS), wanted} - {""}
         grammars = map(Grammar, DELIMITERS)
         start = len(self._above_header)
         return max(grammars, key=lambda grammar: delimiter_score(grammar, text, start, known))
@@ -1706,7 +1708,7 @@ def delimiter_score(
         rows.append(grammar.values(row[0]))
         position += len("".join(row))
     header, *others = rows or [[]]
-    recognised = sum(header_key(name) in known_headers for name in header if header_key(name))
+    recognised = sum(header_key(name) in known_headers for name in header)
     is_wide = len(header) > 1
     agreeing = sum(len(row) == len(header) for row in others) if is_wide else 0
     return recognised, agreeing, len(header), is_wide and grammar.delimiter != ","
@@ -1924,15 +1926,8 @@ class Enrichment:
     def _pause_after_batch(self) -> None:
         """Wait for what remains of the pause, and begin the next batch."""
         if seconds := self.batches.remaining_pause():
-            self.limiter.block_for(seconds)
-            log.info(
-                "Batch of %d done, %s: pausing %s, until %s",
-                self.batches.size,
-                "not saved yet" if self.output_error else "saved",
-                format_duration(seconds),
-                clock_time_in(seconds),
-            )
-            self.limiter.wait_until_unblocked()
+            saved = "not saved yet" if self.output_error else "saved"
+            self.limiter.pause_for(seconds, f"Batch of {self.batches.size} done, {saved}")
         self.batches.start_next()
 
 
