@@ -27,10 +27,13 @@ The words that they share:
     settled         a profile of which the source has nothing more to give: what is cached is its
                     data, or that it does not exist there
     open            a profile that is not settled, and could fill an empty cell
+    withheld        an open profile that exists, but that the source does not show us
+    answered        a profile that was fetched with data, or that is withheld: we are not blocked
     live            a cached profile that has data, so that it is known to exist
     witness         a live profile, or @instagram, that is fetched to find out whether a failure
                     concerns only the profile that met it, or our access as a whole
-    outage          the time in which not even a witness can be fetched; the run pauses
+    way             how a source says that a profile is not found: an HTTP status and a kind
+    outage          the time in which not even a witness is answered; the run pauses
 
 Only data about a profile, or that it does not exist, is ever cached; a block or a network error
 never is. It runs on Linux and macOS.
@@ -51,6 +54,7 @@ import csv
 import email.utils
 import errno
 import fcntl
+import html
 import http.cookiejar
 import itertools
 import json
@@ -66,7 +70,7 @@ import threading
 import time
 import unicodedata
 import urllib.parse
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -87,7 +91,15 @@ class UnusableError(Exception):
     """Something the user gave can't be used; the message says what, where and what to do."""
 
 
-class StoppedError(Exception):
+class ReportedError(Exception):
+    """What happened and, after a colon, the server's own words, if there are any."""
+
+    def __init__(self, what: str, server_text: str = "") -> None:
+        super().__init__(f"{what}: {server_text}" if server_text else what)
+        self.what = what
+
+
+class StoppedError(ReportedError):
     """The run has to end early, with profiles still open; the message says why."""
 
 
@@ -212,17 +224,55 @@ CELL_CHARACTERS = 500
 LINE_CHARACTERS = 200  # of a text from outside that is logged
 FORMULA_STARTS = ("=", "+", "-", "@")  # OWASP, "CSV Injection"; no cleaned text starts with a tab
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+ZERO_WIDTH_JOINER = "\u200d"  # makes one emoji of two
+JOINED_CATEGORIES = ("Mn", "Me", "Mc")  # Unicode's combining marks
+JOINED = re.compile(  # skin tones, joiners, parts of a flag, and vowels and finals of Hangul
+    "[\U0001f3fb-\U0001f3ff\u200c\u200d\U000e0020-\U000e007f\u1160-\u11ff]"
+)
+FLAG_LETTERS = re.compile("[\U0001f1e6-\U0001f1ff]*$")  # two of them are one flag
+INVISIBLE_CATEGORIES = ("Cc", "Cf", "Zs", "Zl", "Zp")
+INVISIBLE = re.compile(  # fillers and selectors that Unicode counts as letters, symbols or marks
+    "[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 def clean(text: str) -> str:
-    """Make a stranger's text fit for one cell: one line, 500 characters at most, no formula."""
+    """Make a stranger's text fit for one cell: one line, 500 characters at most, no formula.
+
+    A text of which nothing is visible becomes empty.
+    """
     if not text.isprintable():
         encodable = text.encode("utf-8", "replace").decode()
         text = CONTROL.sub(" ", encodable)
     line = " ".join(text.split())
+    if not any(map(is_visible, line)):
+        return ""
     if line.startswith(FORMULA_STARTS):
         line = "'" + line
-    return line[:CELL_CHARACTERS].rstrip()
+    return cut(line, CELL_CHARACTERS).rstrip()
+
+
+def cut(text: str, length: int) -> str:
+    """Cut a text to `length` characters; less, if that would tear an accent or emoji apart."""
+    if len(text) <= length:
+        return text
+    ends = (end for end in range(length, 0, -1) if starts_anew(text, end))
+    return text[: next(ends, length)]
+
+
+def starts_anew(text: str, index: int) -> bool:
+    """Return whether what a reader sees as one character begins at `index` (Unicode, UAX #29)."""
+    char, before = text[index], text[index - 1]
+    if JOINED.match(char) or unicodedata.category(char) in JOINED_CATEGORIES:
+        return False
+    flag_letters = FLAG_LETTERS.search(text[:index])
+    splits_flag = FLAG_LETTERS.fullmatch(char) and flag_letters and len(flag_letters[0]) % 2 == 1
+    return before != ZERO_WIDTH_JOINER and not splits_flag
+
+
+def is_visible(char: str) -> bool:
+    """Return whether a character shows anything on the screen."""
+    return unicodedata.category(char) not in INVISIBLE_CATEGORIES and not INVISIBLE.match(char)
 
 
 def printable(text: str) -> str:
@@ -462,15 +512,19 @@ def seconds_per_request(per_minute: float) -> float:
 # ==================================================================================================
 
 
-class FetchError(Exception):
-    """There is no data about the profile; the message says what came instead.
+class FetchError(ReportedError):
+    """There is no data about the profile; `what` is the outcome, with the status.
 
     Only its subclasses are raised.
     """
 
 
 class NotFound(FetchError):
-    """The source says that it has no such profile."""
+    """The source says that it has no such profile; `what` is the way in which it says so."""
+
+
+class Withheld(FetchError):
+    """The profile exists, but this source does not show it to us."""
 
 
 class Blocked(FetchError):
@@ -493,28 +547,29 @@ class Response(NamedTuple):
     body: bytes
 
 
-Outcome = tuple[bool, type[Exception], str]  # whether it applies, what to raise, and its message
+Outcome = tuple[bool, type[ReportedError], str]  # whether it applies, what to raise, and its name
 
 
-def first_applying(outcomes: Iterable[Outcome], detail: str) -> Exception:
-    """Return the error of the first outcome that applies, with the detail after its message."""
-    kind, message = next((kind, message) for applies, kind, message in outcomes if applies)
-    return kind(f"{message} {detail}")
+def first_applying(outcomes: Iterable[Outcome], status: str, server_text: str) -> Exception:
+    """Return the error of the first outcome that applies, with what the server says."""
+    kind, what = next((kind, what) for applies, kind, what in outcomes if applies)
+    return kind(f"{what} ({status})", server_text)
 
 
-def check_username(username: str, user: Mapping[str, Any]) -> None:
-    """Raise UnexpectedResponse if data is empty, or about another profile than `username`."""
+def is_about(username: str, user: Mapping[str, Any]) -> bool:
+    """Return whether data is about that profile: if it names one, it is the same."""
     name = user.get("username")
-    if not user:
-        raise UnexpectedResponse("an empty profile")
-    if isinstance(name, str) and name.lower() != username:
-        raise UnexpectedResponse("data about another profile")
+    return not isinstance(name, str) or name.lower() == username
+
+
+def as_object(value: object) -> dict[str, Any]:
+    """Return a JSON value if it is an object, else {}."""
+    return value if isinstance(value, dict) else {}
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
     """Parse a JSON object; {} if the body isn't one."""
-    payload = parse_json(body)
-    return payload if isinstance(payload, dict) else {}
+    return as_object(parse_json(body))
 
 
 def parse_json(body: bytes | str) -> Any:
@@ -570,6 +625,7 @@ class Source:
     not_found_error: str  # the `error` of a profile that it does not have
     can_be_witness: Callable[[Profile], bool]  # whether it is sure to show this live profile
     locked_out_hint: str  # what to tell a user whose first requests are blocked; "" for nothing
+    withheld_hint: str  # what fetches profiles that it withholds; "" if it withholds none
 
     def unfilled_columns(self) -> str:
         """Name the columns that it can't fill, as a suffix in brackets; "" if there are none."""
@@ -600,14 +656,28 @@ No profile could be fetched yet. Either this connection is over a rate limit, wh
   try another network. If you are locked out, use --graph-api, Instagram's official API: the
   README says how to set it up."""
 
+WITHHELD_HINT = "--graph-api fetches professional accounts (the README says how)"
+
 BLOCKED_STATUSES = (401, 403, 429)
-BLOCK_MESSAGE = re.compile(r"checkpoint|challenge|feedback|login|please wait", re.IGNORECASE)
-LOGIN_REDIRECT = re.compile(r"\b(?:login|challenge|checkpoint)\b", re.IGNORECASE)
-HTML = re.compile(r"<html|<!doctype html", re.IGNORECASE)
-LOGIN_TITLE = re.compile(
-    r"<title[^>]*>[^<]*(?:\blog[\s_-]?in(?:to)?\b|\bsign[\s_-]?in\b|challenge|checkpoint)",
+SERVER_FAILED = re.compile(r"something went wrong", re.IGNORECASE)
+WITHHELD_MESSAGE = re.compile(r"\basset\b.*\bhas been deleted|geoblock_required", re.IGNORECASE)
+BLOCK_MESSAGE = re.compile(
+    r"checkpoint|challenge|feedback|(?<![a-z])log[\s_-]?in|please wait|try again later"
+    r"|problem with your request",
     re.IGNORECASE,
 )
+BLOCK_REDIRECT = re.compile(  # to the front page, or to one of these
+    r"(?:https?://[^/?#]+)?/?(?:[?#].*)?|.*/(?:login|challenge|checkpoint|suspended)(?:[/?#].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+SCRIPT_GUARD = b"for (;;);"  # before JSON that is not to be read by other sites
+BLOCK_ERROR = 1357004  # of such JSON
+HTML = re.compile(r"<html|<!doctype html", re.IGNORECASE)
+TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
+LOGIN_TITLE = re.compile(
+    r"\blog[\s_-]?in(?:to)?\b|\bsign[\s_-]?in\b|challenge|checkpoint", re.IGNORECASE
+)
+EXCERPT_CHARACTERS = 80  # of a response that has neither a message nor a title
 
 
 def web_address() -> Source:
@@ -627,57 +697,72 @@ def web_address() -> Source:
         not_found_error=NOT_FOUND,
         can_be_witness=lambda profile: True,
         locked_out_hint=LOCKED_OUT_HINT,
+        withheld_hint=WITHHELD_HINT,
     )
 
 
 def parse_web_response(username: str, response: Response) -> dict[str, Any]:
     """Return the profile fields that a response of the web address holds, or raise a FetchError."""
     status, headers, body = response
-    payload = parse_object(body)
-    data = payload.get("data")
-    data = data if isinstance(data, dict) else {}
-    user = data.get("user")
+    parsed = parse_json(body.removeprefix(SCRIPT_GUARD))
+    payload = as_object(parsed)
+    data = as_object(payload.get("data"))
+    user = as_object(data.get("user"))
     is_failure = payload.get("status") == "fail"
-    if status == 200 and isinstance(user, dict) and not is_failure:
-        return parse_web_user(username, user)
+    if status == 200 and not is_failure and "biography" in user and is_about(username, user):
+        return web_fields(user)
     page = html_page(response)
-    message = server_message(payload, body)
+    title = page_title(page)
+    message = server_message(parsed, body)
     redirect = headers.get("Location", "") if 300 <= status < 400 else ""
-    refuses = bool(payload.get("require_login") or payload.get("errors"))
+    is_empty = status in (200, 404) and not user
+    refuses = bool(payload.get("require_login") or (is_empty and payload.get("errors")))
+    is_login = bool(LOGIN_TITLE.search(title))
+    is_withheld = status == 400 and bool(WITHHELD_MESSAGE.search(message))
     outcomes: list[Outcome] = [
+        (bool(SERVER_FAILED.search(message)), NetworkError, "server error"),
+        (is_withheld, Withheld, "withheld"),
         (status in BLOCKED_STATUSES, Blocked, "blocked"),
         (refuses or bool(BLOCK_MESSAGE.search(message)), Blocked, "blocked"),
-        (bool(LOGIN_REDIRECT.search(redirect)), Blocked, "blocked, redirected to a login"),
-        (bool(LOGIN_TITLE.search(page)), Blocked, "blocked, a login page"),
+        (payload.get("error") == BLOCK_ERROR, Blocked, "blocked"),
+        (redirect != "" and is_block_redirect(redirect), Blocked, "blocked, a redirect"),
+        (is_login, Blocked, "blocked, a login page"),
+        (status == 200 and is_failure, Blocked, "blocked, status fail"),
         (500 <= status < 600, NetworkError, "server error"),
         (status == 404, NotFound, "not found"),
-        (is_failure, Blocked, "blocked, status fail"),
         (status != 200, UnexpectedResponse, "unexpected status"),
-        (bool(page), NotFound, "not found, a page instead of data"),
-        (parse_json(body) is None, NetworkError, "no JSON"),
-        ("user" in data and user is None, NotFound, "not found"),
+        (page != "", NotFound, "not found, a page instead of data"),
+        (parsed is None, NetworkError, "no JSON"),
+        ("user" in data and data["user"] is None, NotFound, "not found"),
+        (not is_about(username, user), UnexpectedResponse, "data about another profile"),
+        (user != {}, UnexpectedResponse, "a profile without a biography field"),
         (True, UnexpectedResponse, "JSON of an unknown shape"),
     ]
-    detail = f"({status}): {printable(message).rstrip('.')}" if message else f"({status})"
-    raise first_applying(outcomes, detail)
+    server_text = printable(" ".join((message or title or redirect or excerpt(body)).split()))
+    raise first_applying(outcomes, str(status), server_text.rstrip("."))
 
 
-def parse_web_user(username: str, user: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the profile fields of Instagram's `data.user`; raises as `check_username` does."""
-    check_username(username, user)
-    followers = user.get("edge_followed_by")
-    if isinstance(followers, dict):
-        follower_count = followers.get("count")
-    else:
-        follower_count = user.get("follower_count")
+def web_fields(user: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the profile fields of Instagram's `data.user`, each of which has had two names."""
+    followers = as_object(user.get("edge_followed_by"))
     return {
         "full_name": user.get("full_name"),
         "biography": user.get("biography"),
-        "category_name": user.get("category_name"),
-        "follower_count": follower_count,
-        "is_business": user.get("is_business_account", user.get("is_business")),
+        "category_name": first_of(str, user.get("category_name"), user.get("category")),
+        "follower_count": first_of(int, followers.get("count"), user.get("follower_count")),
+        "is_business": first_of(bool, user.get("is_business_account"), user.get("is_business")),
         "is_verified": user.get("is_verified"),
     }
+
+
+def first_of(kind: type, *values: object) -> object:
+    """Return the first value that is of that type and not an empty text; None if there is none."""
+    return next((value for value in values if type(value) is kind and value != ""), None)
+
+
+def is_block_redirect(location: str) -> bool:
+    """Return whether a redirect leads to a login or another page that visitors are sent to."""
+    return bool(BLOCK_REDIRECT.fullmatch(location))
 
 
 def html_page(response: Response) -> str:
@@ -688,14 +773,25 @@ def html_page(response: Response) -> str:
     return text if is_page else ""
 
 
-def server_message(payload: Mapping[str, Any], body: bytes) -> str:
+def page_title(page: str) -> str:
+    """Return the title of an HTML page, empty if it has none."""
+    title = TITLE.search(page)
+    return html.unescape(title[1]).strip() if title else ""
+
+
+def server_message(parsed: object, body: bytes) -> str:
     """Return what the server says in words: the `message` of its JSON, or a body of plain text."""
-    message = payload.get("message")
-    if isinstance(message, str):
-        return message
-    text = body[:200].decode("utf-8", "replace").strip()
+    if parsed is not None:
+        message = as_object(parsed).get("message")
+        return message if isinstance(message, str) else ""
+    text = excerpt(body).strip()
     is_plain_text = "\0" not in text and not text.startswith(("{", "[", "<", '"'))
     return text if is_plain_text else ""
+
+
+def excerpt(body: bytes) -> str:
+    """Return the first characters of a body, as text."""
+    return body[: 4 * EXCERPT_CHARACTERS].decode("utf-8", "replace")[:EXCERPT_CHARACTERS]
 
 
 # ==================================================================================================
@@ -731,6 +827,7 @@ def graph_api(account_id: str, token: str) -> Source:
         not_found_error=NOT_PROFESSIONAL,
         can_be_witness=lambda profile: profile.is_business is True,
         locked_out_hint="",
+        withheld_hint="",
     )
 
 
@@ -739,23 +836,17 @@ def parse_graph_response(username: str, response: Response) -> dict[str, Any]:
 
     Raises StoppedError if the token or its account can't be used.
     """
-    discovery = parse_object(response.body).get("business_discovery")
-    if response.status == 200 and isinstance(discovery, dict):
-        check_username(username, discovery)
+    status, _, body = response
+    parsed = parse_json(body)
+    user = as_object(as_object(parsed).get("business_discovery"))
+    if status == 200 and user and is_about(username, user):
         return {
-            "full_name": discovery.get("name"),
-            "biography": discovery.get("biography"),
-            "follower_count": discovery.get("followers_count"),
+            "full_name": user.get("name"),
+            "biography": user.get("biography"),
+            "follower_count": user.get("followers_count"),
             "is_business": True,
         }
-    raise graph_error(response)
-
-
-def graph_error(response: Response) -> Exception:
-    """Return the FetchError or StoppedError that a response without data means."""
-    status, _, body = response
-    error = parse_object(body).get("error")
-    error = error if isinstance(error, dict) else {}
+    error = as_object(as_object(parsed).get("error"))
     code = error.get("code") if type(error.get("code")) is int else None
     is_transient = code in TRANSIENT_CODES or error.get("is_transient") is True
     is_not_visible = (code, error.get("error_subcode")) == ACCOUNT_NOT_VISIBLE
@@ -769,14 +860,14 @@ def graph_error(response: Response) -> Exception:
         (code == NO_SUCH_ACCOUNT, NotFound, ERRORS[NOT_PROFESSIONAL]),
         (status == RATE_LIMIT_STATUS or code in RATE_LIMIT_CODES, Blocked, "blocked, a rate limit"),
         (500 <= status < 600 or is_transient, NetworkError, "server error"),
-        (status == 200 and parse_json(body) is None, NetworkError, "no JSON"),
+        (status == 200 and parsed is None, NetworkError, "no JSON"),
+        (not is_about(username, user), UnexpectedResponse, "data about another profile"),
         (True, UnexpectedResponse, "unexpected response"),
     ]
-    detail = f"(status {status})" if code is None else f"(error {code})"
     message = error.get("message")
-    if isinstance(message, str) and code not in TOKEN_CODES and code != NO_SUCH_ACCOUNT:
-        detail += f": {printable(message)}"
-    return first_applying(outcomes, detail)
+    is_told = isinstance(message, str) and code not in (*TOKEN_CODES, NO_SUCH_ACCOUNT)
+    where = f"status {status}" if code is None else f"error {code}"
+    raise first_applying(outcomes, where, printable(str(message)) if is_told else "")
 
 
 # ==================================================================================================
@@ -916,22 +1007,99 @@ BLOCKED_WAIT = 60.0  # seconds for which nothing is sent after a blocked respons
 BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds; the limiter may wait longer
 FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; nobody is bothered
 GIVE_UP_AFTER = 24 * 3600.0  # seconds of an outage in which the machine was awake
+GIVE_UP_UNANSWERED_AFTER = 4 * 3600.0  # the same, while there is no live profile
 RECENTLY = 24 * 3600.0  # seconds within which a fetched profile shows that we are not locked out
 FALLBACK_WITNESS = "instagram"  # while no live profile is cached, and if one has gone since
 OPEN_STREAK_LIMIT = 5  # profiles left open in a row, while no cached profile can be a witness
+NOT_FOUND_ONCE, LEFT_BY_OUTAGE = "not found once", "left by an outage"  # to be fetched again
+
+
+class Queue:
+    """The open profiles in the order in which they are fetched, one by one.
+
+    First come the rows from the resumed position on, then those above it. A profile that was
+    fetched may be put back to the end: once because it was not found, and once because an outage
+    left it open.
+    """
+
+    def __init__(self, open_profiles: Iterable[tuple[int, str]], rows_done: int) -> None:
+        in_order = sorted(open_profiles, key=lambda profile: (profile[0] < rows_done, profile[0]))
+        self.row_index = {username: index for index, username in in_order}
+        self._waiting = OrderedDict.fromkeys(self.row_index)
+        self._put_back: set[tuple[str, str]] = set()  # the usernames, each with the reason
+        self._repeats: set[str] = set()  # those that wait to be fetched again
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __contains__(self, username: object) -> bool:
+        return username in self._waiting
+
+    def repeats(self) -> int:
+        """Count the waiting profiles that were fetched before."""
+        return len(self._repeats)
+
+    def pop(self) -> str:
+        """Take out the next username."""
+        username, _ = self._waiting.popitem(last=False)
+        self._repeats.discard(username)
+        return username
+
+    def put_back(self, username: str, reason: str) -> None:
+        """Have a profile fetched again after all others, if it was not yet for this reason."""
+        if not self.was_put_back(username, reason):
+            self._put_back.add((username, reason))
+            self._waiting[username] = None
+            self._repeats.add(username)
+
+    def was_put_back(self, username: str, reason: str) -> bool:
+        """Return whether a profile was put back to the end for this reason."""
+        return (username, reason) in self._put_back
+
+
+class NotFoundClaims:
+    """Which profiles were said to be not found in this run, and in which way.
+
+    A way is refuted if a profile of which it was said was also fetched with data in this run, as
+    happens if an overloaded server says it at random. Then it counts for no profile any more.
+    """
+
+    def __init__(self) -> None:
+        self._ways: dict[str, set[str]] = {}  # username -> how it was said
+        self._with_data: set[str] = set()
+        self._refuted: set[str] = set()
+
+    def add(self, username: str, way: str) -> None:
+        """Note that a profile is said to be not found."""
+        self._ways.setdefault(username, set()).add(way)
+        self._compare(username)
+
+    def note_data(self, username: str) -> None:
+        """Note that a profile was fetched with data."""
+        self._with_data.add(username)
+        self._compare(username)
+
+    def is_refuted(self, username: str) -> bool:
+        """Return whether what was said of a profile has been shown to mean nothing."""
+        return not self._refuted.isdisjoint(self._ways.get(username, ()))
+
+    def _compare(self, username: str) -> None:
+        if username in self._with_data:
+            self._refuted |= self._ways.get(username, set())
 
 
 @dataclass
 class Fetcher:
     """Fetches one profile after the other; decides whether a failure is the profile's or ours.
 
-    A profile is tried again after a blocked response or a network error. If that yields no data, a
-    witness is fetched, picked from the live ones of `profiles`. If the witness has data, only the
-    profile is affected; one that is not found twice does not exist. If not, there is an `outage`:
-    the profile stays open, and `wait_out_outage` pauses until a witness can be fetched.
+    A profile is tried again after a blocked response or a network error. If it is neither fetched
+    nor withheld then, a witness is fetched, picked from the live ones of `profiles`. If the witness
+    is answered, only the profile is affected; one that is not found is put back, and doesn't exist
+    if it is not found the second time, either. If not, there is an `outage`: the profile is put
+    back, and `wait_out_outage` pauses until a witness is answered.
 
     While there is no live profile, the witness is FALLBACK_WITNESS. It may be the only profile that
-    is still shown; so its data ends a pause but does not make the next one short again, and five
+    is still shown; so its answer ends a pause but does not make the next one short again, and five
     profiles left open in a row are an outage, whatever it brings.
     """
 
@@ -939,15 +1107,17 @@ class Fetcher:
     limiter: RateLimiter
     waiter: Waiter
     profiles: Mapping[str, Profile]  # the cached ones
+    queue: Queue
     first_pause: float  # seconds
-    had_data: bool  # whether any profile was fetched, in this run or recently
+    was_answered: bool  # whether any profile was, in this run or recently
 
     def __post_init__(self) -> None:
+        self.requests = 0  # sent in this run
+        self.claims = NotFoundClaims()
         self.outage: FetchError | None = None  # what shows that nothing can be fetched
-        self.given_up: set[str] = set()  # open, but of no use to fetch again in this run
         self._pause = 0.0  # seconds: the last one of this outage
-        self._give_up_at = math.inf  # of time.monotonic()
-        self._open_streak: list[str] = []  # the profiles left open since the last that was fetched
+        self._outage_began = math.inf  # of time.monotonic()
+        self._open_streak: list[str] = []  # the profiles left open since the last answered one
         self._hint_logged = False
         self._transport = Transport(self.source, self.waiter)
         self._retrying = tenacity.Retrying(
@@ -960,27 +1130,33 @@ class Fetcher:
         )
 
     def fetch(self, username: str) -> Profile:
-        """Fetch a profile of the list.
+        """Fetch a profile of the list: its data, or that it does not exist.
 
-        Raises the FetchError that leaves it open (`outage` and `given_up` then say what follows
-        from that), and StoppedError if going on makes no sense.
+        Raises the FetchError that leaves it open (`queue` and `outage` then say what follows from
+        that), and StoppedError if going on makes no sense.
         """
         try:
-            profile = self._fetch_until_sure(username)
-        except FetchError as error:
-            self._note_open(username, error)
+            fields = self._retrying(self._send, username)
+        except Withheld:
+            self._note_answer()
             raise
-        self._open_streak.clear()
-        self._reset_pauses()
-        return profile
+        except FetchError as error:
+            if isinstance(error, NotFound) and self._is_confirmed(username):
+                return fetched_now(username, {"error": self.source.not_found_error})
+            self._decide_what_is_affected(username, error)
+            raise
+        self._note_answer()
+        return fetched_now(username, fields)
 
     def wait_out_outage(self) -> None:
-        """Pause until a witness can be fetched; raises StoppedError after 24 hours."""
-        self._give_up_at = min(self._give_up_at, time.monotonic() + GIVE_UP_AFTER)
+        """Pause until a witness is answered; raises StoppedError after 24 hours, or after 4."""
+        if math.isinf(self._outage_began):
+            self._outage_began = time.monotonic()
         while self.outage:
-            remaining = self._give_up_at - time.monotonic()
+            longest = GIVE_UP_AFTER if self._witnesses() else GIVE_UP_UNANSWERED_AFTER
+            remaining = self._outage_began + longest - time.monotonic()
             if remaining < 1:
-                self._give_up(self.outage)
+                self._give_up(self.outage, longest)
             self._pause = self.next_pause()
             reason = f"No profile can be fetched ({self.outage})"
             self.limiter.pause_for(min(self._pause, remaining), reason)
@@ -996,63 +1172,58 @@ class Fetcher:
             first, longest = max(self.first_pause, BLOCKED_WAIT), LONGEST_WAIT
         return max(min(2 * self._pause, longest), first)
 
+    def _note_answer(self) -> None:
+        """Note that a profile of the list was answered."""
+        self._open_streak.clear()
+        self._reset_pauses()
+
     def _reset_pauses(self) -> None:
         """Let the next outage begin with its first pause."""
         self._pause = 0.0
-        self._give_up_at = math.inf
+        self._outage_began = math.inf
 
-    def _note_open(self, username: str, error: FetchError) -> None:
-        """Note a profile that stays open: it is given up, or after too many there is an outage."""
+    def _is_confirmed(self, username: str) -> bool:
+        """Return whether a profile that is not found was so before, beside an answered witness."""
+        was_so_before = self.queue.was_put_back(username, NOT_FOUND_ONCE)
+        return was_so_before and not self.claims.is_refuted(username)
+
+    def _decide_what_is_affected(self, username: str, error: FetchError) -> None:
+        """Check a witness: only the profile is affected, or there is an outage.
+
+        Puts back what is to be fetched again. Raises StoppedError if nothing was ever reached.
+        """
+        if not self._transport.reached:
+            raise StoppedError(
+                f"{self.source.name} can't be reached ({error}): "
+                "check the connection and the proxy settings"
+            )
+        log.info("@%s: %s; checking a known profile to see whether we are blocked", username, error)
+        self._check_witness(f"only @{username} is affected")
         self._open_streak.append(username)
+        if self.outage:
+            self.queue.put_back(username, LEFT_BY_OUTAGE)
+        elif isinstance(error, NotFound):
+            self.queue.put_back(username, NOT_FOUND_ONCE)
         if len(self._open_streak) >= OPEN_STREAK_LIMIT and not self._witnesses():
-            self.given_up.difference_update(self._open_streak)
-            if self.outage is None:
-                self.outage = error
-        elif self.outage is None:
-            self.given_up.add(username)
+            self.outage = self.outage or error
+            for each in self._open_streak:
+                self.queue.put_back(each, LEFT_BY_OUTAGE)
 
-    def _give_up(self, outage: FetchError) -> NoReturn:
+    def _give_up(self, outage: FetchError, seconds: float) -> NoReturn:
+        duration = f"{seconds / 3600:.0f} hours"
         if isinstance(outage, NetworkError):
             raise StoppedError(
-                f"nothing could be fetched for 24 hours ({outage}): "
+                f"nothing could be fetched for {duration} ({outage}): "
                 "check the connection and the proxy settings, or wait until the server is back"
             )
-        if not self.had_data:
+        if not self.was_answered:
             self._log_locked_out_hint()
         raise StoppedError(
-            f"still blocked after 24 hours ({outage}): wait a day before the next run"
+            f"still blocked after {duration} ({outage}): wait a day before the next run"
         )
 
-    def _fetch_until_sure(self, username: str) -> Profile:
-        """Fetch a profile with its retries; on failure, check a witness.
-
-        A profile that is not found is fetched once more, and the second time it is believed.
-        """
-        was_not_found = False
-        while True:
-            try:
-                return fetched_now(username, self._retrying(self._send, username))
-            except FetchError as error:
-                is_not_found = isinstance(error, NotFound)
-                if is_not_found and was_not_found:
-                    return fetched_now(username, {"error": self.source.not_found_error})
-                if not self._transport.reached:
-                    raise StoppedError(
-                        f"{self.source.name} can't be reached ({error}): "
-                        "check the connection and the proxy settings"
-                    ) from None
-                log.info(
-                    "@%s: %s; checking a known profile to see whether we are blocked",
-                    username,
-                    error,
-                )
-                self._check_witness(f"only @{username} is affected")
-                if self.outage or not is_not_found:
-                    raise
-                was_not_found = True
-
     def _check_witness(self, conclusion: str) -> None:
-        """Fetch a witness, and set `outage` by it; `conclusion` says what its data would mean."""
+        """Fetch a witness, and set `outage` by it; `conclusion` says what its answer would mean."""
         live = self._witnesses()
         witness = random.choice(live) if live else FALLBACK_WITNESS
         error = self._witness_error(witness)
@@ -1071,9 +1242,11 @@ class Fetcher:
             log.info("Known profile @%s failed too (%s): %s", witness, error, cause)
 
     def _witness_error(self, witness: str) -> FetchError | None:
-        """Fetch a witness; returns what came instead of its data, or None."""
+        """Fetch a witness; returns what came instead of an answer, or None."""
         try:
             self._send(witness)
+        except Withheld:
+            return None
         except FetchError as error:
             return error
         return None
@@ -1086,6 +1259,7 @@ class Fetcher:
     def _send(self, username: str) -> dict[str, Any]:
         """Send one request, once it may be sent; returns and raises as the source's `parse`."""
         self.limiter.acquire()
+        self.requests += 1
         response = self._transport.get(*self.source.request(username))
         log.debug("@%s: status %d, %d bytes", username, response.status, len(response.body))
         wait = requested_wait(response.headers)
@@ -1093,13 +1267,17 @@ class Fetcher:
             fields = self.source.parse(username, response)
         except Blocked:
             self.limiter.block_for(max(wait, BLOCKED_WAIT))
-            if not self._hint_logged and not self.had_data:
+            if not self._hint_logged and not self.was_answered:
                 self._log_locked_out_hint()
             raise
-        except FetchError:
+        except FetchError as error:
             self.limiter.block_for(wait)
+            if isinstance(error, NotFound):
+                self.claims.add(username, error.what)
+            self.was_answered = self.was_answered or isinstance(error, Withheld)
             raise
-        self.had_data = True
+        self.claims.note_data(username)
+        self.was_answered = True
         return fields
 
     def _log_locked_out_hint(self) -> None:
@@ -1150,16 +1328,17 @@ def unused_path(path: Path, suffix: str) -> Path:
     return next(each for each in paths if not each.exists())
 
 
-def write_atomic(path: Path, pieces: Iterable[bytes]) -> None:
+def write_atomic(path: Path, pieces: Iterable[bytes], like: Path | None = None) -> None:
     """Write a file beside `path`, sync it, and move it there: there is a whole file at any moment.
 
-    A file that is replaced keeps its permissions. Raises OSError, with `path` as its filename.
+    It gets the permissions of `like`, by default those of the file that it replaces. Raises
+    OSError, with `path` as its filename.
     """
     temp = temp_path(path)
     try:
         with temp.open("wb") as file:
             with contextlib.suppress(OSError):
-                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+                os.fchmod(file.fileno(), stat.S_IMODE((like or path).stat().st_mode))
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
@@ -1172,12 +1351,37 @@ def write_atomic(path: Path, pieces: Iterable[bytes]) -> None:
         raise
 
 
+def keep_copy(path: Path, data: bytes, suffix: str) -> Path:
+    """Write what a file holds to an unused path beside it, before it is replaced; returns that."""
+    copy = unused_path(path, suffix)
+    write_atomic(copy, [data], like=path)
+    return copy
+
+
+class FileStamp(NamedTuple):
+    """What tells whether a file was changed, without reading it."""
+
+    inode: int
+    size: int  # bytes
+    modified: int  # nanoseconds since the epoch
+
+    @classmethod
+    def of(cls, file: Path | int) -> FileStamp | None:
+        """Return the stamp of a path or an open file; None if there is no such file."""
+        try:
+            status = os.stat(file)
+        except FileNotFoundError:
+            return None
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
 class Cache:
     """The profiles fetched so far: username -> Profile in memory, one JSON object on disk.
 
     The file has one entry a line. A new profile is one line more, whatever the size of the file;
-    for one that replaces another, the file is rewritten. Its methods raise OSError if the file
-    can't be read or written; what it held stays whole.
+    for one that replaces another, the file is rewritten. What another program writes into it
+    meanwhile is merged. Its methods raise OSError if the file can't be read or written; what it
+    held stays whole.
     """
 
     def __init__(self, path: Path) -> None:
@@ -1190,39 +1394,77 @@ class Cache:
             self._write_all()
 
     def _load(self) -> None:
-        """Read every whole entry; what differs from our own format is set aside, then rewritten."""
+        """Read every whole entry; what differs from our own format is kept aside and rewritten."""
         data = self._path.read_bytes()
         self.profiles = parse_cache(data)
         if data == render_cache(self.profiles.values()):
-            self._end = len(data) - len(CLOSING)
+            with self._path.open("r+b") as file:  # it can be written, too
+                self._note_written(file.fileno(), len(data))
             return
-        aside = unused_path(self._path, "damaged")
-        write_atomic(aside, [data])
+        copy = keep_copy(self._path, data, "damaged")
         log.warning(
             "%s is corrupt or written by another tool: recovered %d entries, kept the file as %s",
             printable(str(self._path)),
             len(self.profiles),
-            printable(str(aside)),
+            printable(str(copy)),
         )
         self._write_all()
 
     def add(self, profile: Profile) -> None:
         """Save a profile: its line is written over the closing brace in one write, and synced."""
-        is_new = profile.username not in self.profiles
-        self.recreate_if_missing()
-        if is_new:
+        self.sync()
+        if profile.username in self.profiles:
+            self._write_all({**self.profiles, profile.username: profile})
+        else:
             separator = b",\n" if self.profiles else b"\n"
             self._append(separator + render_entry(profile))
         self.profiles[profile.username] = profile
-        if not is_new:
-            self._write_all()
 
-    def recreate_if_missing(self) -> bool:
-        """Rewrite the file from memory if it was removed; returns whether it was."""
-        is_missing = not self._path.exists()
-        if is_missing:
+    def remove(self, username: str) -> None:
+        """Forget a profile."""
+        self.sync()
+        profile = self.profiles.pop(username)
+        try:
             self._write_all()
-        return is_missing
+        except OSError:
+            self.profiles[username] = profile
+            raise
+
+    def sync(self) -> bool:
+        """Bring file and memory together, if another program has removed or changed the file.
+
+        Returns whether it had to.
+        """
+        if FileStamp.of(self._path) == self._stamp:
+            return False
+        data = self._path.read_bytes() if self._path.exists() else None
+        if data == render_cache(self.profiles.values()):  # it was only touched, or moved
+            self._note_written(self._path, len(data))
+            return False
+        if data is not None:
+            self._merge(data)
+        self._write_all()
+        return True
+
+    def _merge(self, data: bytes) -> None:
+        """Take over what another program wrote; of two entries, the one fetched later counts."""
+        entries = parse_cache(data)
+        for username, entry in entries.items():
+            known = self.profiles.get(username)
+            fetched_at = parse_timestamp(entry.fetched_at)
+            if known is None or fetched_at >= parse_timestamp(known.fetched_at):
+                self.profiles[username] = entry
+        is_all_taken = all(self.profiles[name] == entry for name, entry in entries.items())
+        is_ours = data == render_cache(entries.values())
+        kept = ""
+        if not (is_ours and is_all_taken):
+            kept = f", kept the file as {printable(str(keep_copy(self._path, data, 'damaged')))}"
+        log.warning(
+            "%s was changed by another program: merged its %d entries with those of this run%s",
+            printable(str(self._path)),
+            len(entries),
+            kept,
+        )
 
     def fetch_times(self) -> list[float]:
         """Return when profiles were fetched, those before a `--force` too.
@@ -1251,9 +1493,6 @@ class Cache:
         """Write a line over the closing brace; if that fails, put the brace back."""
         ending = line + CLOSING
         with self._path.open("r+b", buffering=0) as file:
-            size = file.seek(0, os.SEEK_END)
-            if size != self._end + len(CLOSING):
-                raise OSError(errno.EBUSY, "was changed by another program", str(self._path))
             file.seek(self._end)
             try:
                 if file.write(ending) < len(ending):
@@ -1262,16 +1501,23 @@ class Cache:
             except OSError as error:
                 file.seek(self._end)
                 file.write(CLOSING)
-                file.truncate(size)
+                file.truncate(self._end + len(CLOSING))
                 error.filename = str(self._path)
                 raise
-        self._end += len(line)
+            finally:
+                size = file.seek(0, os.SEEK_END)
+                self._note_written(file.fileno(), size)
 
-    def _write_all(self) -> None:
-        data = render_cache(self.profiles.values())
+    def _write_all(self, profiles: Mapping[str, Profile] | None = None) -> None:
+        data = render_cache((self.profiles if profiles is None else profiles).values())
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(self._path, [data])
-        self._end = len(data) - len(CLOSING)
+        self._note_written(self._path, len(data))
+
+    def _note_written(self, file: Path | int, size: int) -> None:
+        """Note where the closing brace begins, and by what to see a change."""
+        self._end = size - len(CLOSING)
+        self._stamp = FileStamp.of(file)
 
 
 def render_cache(profiles: Iterable[Profile]) -> bytes:
@@ -1341,6 +1587,11 @@ class Progress:
         """Note that so many rows from the top are done."""
         self.rows_done = rows_done
         self._write()
+
+    def advance_to(self, rows_done: int) -> None:
+        """Note that so many rows from the top are done, if they are more than before."""
+        if rows_done > self.rows_done:
+            self.move_to(rows_done)
 
     def block_until(self, epoch: float) -> None:
         """Note that nothing is sent until then (epoch seconds)."""
@@ -1551,6 +1802,12 @@ class Sheet:
         for row in self.rows:
             yield (self._fill(row.raw, self.new_cells(row, profiles)) + row.line_ends).encode()
 
+    def lines(self) -> set[bytes]:
+        """Return the lines of the file as it was read; a cell of several lines has several."""
+        rows = "".join(row.raw + row.line_ends for row in self.rows)
+        text = self._above_header + self._raw_header + self._header_line_ends + rows
+        return set(text.encode().splitlines())
+
     def _refuse(self, why: str) -> NoReturn:
         raise UnusableError(f"{printable(str(self._path))} {why}")
 
@@ -1734,6 +1991,19 @@ def is_address(cell: str) -> bool:
 # ==================================================================================================
 
 
+def open_profiles(
+    rows: Iterable[Row], source: Source, profiles: Mapping[str, Profile]
+) -> list[tuple[int, str]]:
+    """Return what a source has to fetch: index of the first row that can gain, and username."""
+    fillable = {column for column, name in COLUMNS.items() if name in source.fields}
+    first_row: dict[str, int] = {}
+    for index, row in enumerate(rows):
+        can_gain = not fillable.isdisjoint(row.blank)
+        if row.username and can_gain and not source.settles(profiles.get(row.username)):
+            first_row.setdefault(row.username, index)
+    return [(index, username) for username, index in first_row.items()]
+
+
 class Batches:
     """Counts the profiles of the current batch by when they were fetched.
 
@@ -1779,6 +2049,29 @@ class Batches:
         return max(self.pause - since_last, 0.0)
 
 
+def write_output(path: Path, sheet: Sheet, profiles: Mapping[str, Profile]) -> None:
+    """Write the output: the input plus what is cached (username -> Profile).
+
+    An output in whose place it comes is kept, too, if somebody has typed into it: if it has a line
+    that neither the input nor the new output has. Raises OSError.
+    """
+    new = b"".join(sheet.render(profiles))
+    old = path.read_bytes() if path.exists() else b""
+    unknown_lines = set(old.splitlines()).difference(new.splitlines(), [b""])
+    if unknown_lines and not unknown_lines <= sheet.lines():
+        copy = keep_copy(path, old, "bak")
+        log.warning(
+            "%s has lines that are neither in the input nor written by this run: kept it as %s. "
+            "Type your edits into the input; the output is made anew from it each time",
+            printable(str(path)),
+            printable(str(copy)),
+        )
+    write_atomic(path, [new])
+
+
+FIRST_GUESS = 10  # profiles that the estimate adds to those fetched so far, with a request each
+
+
 @dataclass
 class Enrichment:
     """One run over the list: fetches what is open, caches it, and writes checkpoints."""
@@ -1793,54 +2086,44 @@ class Enrichment:
 
     def __post_init__(self) -> None:
         self.source = self.fetcher.source
+        self.queue = self.fetcher.queue
         self.rows = self.sheet.rows[: self.args.limit]
         self.usernames = {row.username for row in self.rows if row.username}
         self.tried: set[str] = set()  # the usernames fetched in this run, settled or not
-        self.open_reasons: dict[str, FetchError] = {}  # of those, username -> why it is still open
+        self.open_reasons: dict[str, FetchError] = {}  # username -> what left it open, once or last
+        self.unsaved: str | None = None  # the username that was fetched and could not be cached
         self.output_error: OSError | None = None  # why the last checkpoint could not be written
+        self._not_found_now: set[str] = set()  # the usernames cached as such in this run
         self._since_checkpoint = 0  # profiles fetched
 
     def run(self) -> None:
-        """Go through the list, then once more through what was left open on the way.
+        """Fetch what is in the queue, some profiles twice.
 
         Raises Interrupted, StoppedError if going on makes no sense, and OSError if something
         can't be saved.
         """
-        to_fetch = self.to_fetch()
-        if to_fetch and (seconds := self.limiter.blocked_for()):
+        if self.queue and (seconds := self.limiter.blocked_for()):
             duration, end = format_duration(seconds), clock_time_in(seconds)
             log.info("Resuming an earlier pause until %s (%s)", end, duration)
             self.limiter.wait_until_unblocked()
-        rows_done = self.progress.rows_done
-        first_pass = [(index, username) for index, username in to_fetch if index >= rows_done]
-        for count, (index, username) in enumerate(first_pass, 1):
+        while self.queue:
+            username = self.queue.pop()
+            if self.is_settled(username):  # another program has put it into the cache
+                continue
+            is_repeat = username in self.tried
             result = self._fetch(username)
-            self.progress.move_to(index + 1)
-            for_second_pass = len(self.open_reasons.keys() - self.fetcher.given_up)
-            remaining = len(to_fetch) - count + for_second_pass
-            log_progress(self, index, username, result, remaining)
-        given_up = self.fetcher.given_up
-        second_pass = [
-            (index, username) for index, username in self.to_fetch() if username not in given_up
-        ]
-        if second_pass:
-            log.info("Back to the profiles that are still open: %d", len(second_pass))
-        for count, (index, username) in enumerate(second_pass, 1):
-            result = self._fetch(username)
-            log_progress(self, index, username, result, len(second_pass) - count)
+            index = self.queue.row_index[username]
+            self.progress.advance_to(index + 1)
+            log_progress(self, index, username, result)
+            if not is_repeat and len(self.queue) == self.queue.repeats() > 0:
+                log.info("Back to the profiles that are still open: %d", len(self.queue))
         if self.tried:
             self.checkpoint()
         self._note_end()
 
     def to_fetch(self) -> list[tuple[int, str]]:
         """Return the open profiles: index of the first row that can gain by it, and username."""
-        fillable = {column for column, name in COLUMNS.items() if name in self.source.fields}
-        first_row: dict[str, int] = {}
-        for index, row in enumerate(self.rows):
-            can_gain = not fillable.isdisjoint(row.blank)
-            if row.username and can_gain and not self.is_settled(row.username):
-                first_row.setdefault(row.username, index)
-        return [(index, username) for username, index in first_row.items()]
+        return open_profiles(self.rows, self.source, self.cache.profiles)
 
     def is_settled(self, username: str) -> bool:
         """Return whether there is nothing to fetch of a profile any more."""
@@ -1850,32 +2133,51 @@ class Enrichment:
         """Count the settled profiles of the list."""
         return sum(map(self.is_settled, self.usernames))
 
-    def pauses_ahead(self, profiles: int) -> int:
-        """Return how many batch pauses there are before the last of `profiles` more (1 or more)."""
+    def pauses_ahead(self, fetches: int) -> int:
+        """Return how many batch pauses there are before the last of so many fetches (1 or more)."""
         if not self.batches.pause:
             return 0
         resumes_at = time.time() + self.limiter.blocked_for()
-        return (self.batches.count(resumes_at) + profiles - 1) // self.batches.size
+        return (self.batches.count(resumes_at) + fetches - 1) // self.batches.size
 
-    def eta(self, profiles: int) -> float:
-        """Return the seconds that so many more profiles take, with the pauses to come."""
-        if not profiles:
+    def fetches_ahead(self) -> tuple[int, int]:
+        """Estimate how often profiles are still to be fetched, and with how many requests in all.
+
+        Of those that were not fetched yet, as many need a second time, and as many requests, as of
+        those that were. A second time takes one request.
+        """
+        known = len(self.tried) + FIRST_GUESS
+        repeats = self.queue.repeats()
+        first_times = len(self.queue) - repeats
+        all_repeats = repeats + first_times * repeats / known
+        requests = first_times * (self.fetcher.requests + FIRST_GUESS) / known + all_repeats
+        return round(first_times + all_repeats), round(requests)
+
+    def eta(self) -> float:
+        """Return the seconds until the end of the run, with the pauses to come."""
+        fetches, requests = self.fetches_ahead()
+        if not fetches:
             return 0.0
         before_next = self.limiter.blocked_for() + self.fetcher.next_pause()
         each = seconds_per_request(self.args.rate_limit)
         # A pause takes the place of a gap between two requests.
         each_pause = max(self.batches.pause + sum(JITTER) / 2 - each, 0.0)
-        return before_next + profiles * each + self.pauses_ahead(profiles) * each_pause
+        return before_next + requests * each + self.pauses_ahead(fetches) * each_pause
 
     def checkpoint(self) -> None:
-        """Write the output: the input plus what is cached; and the state, if it was removed.
+        """Write the output, and the state if another program has changed or removed it.
 
         If the output can't be written, the log says so, and the next checkpoint tries again.
         Raises OSError on a full disk, and if the state can't be written.
         """
         self._since_checkpoint = 0
+        self.save_state()
+        self.save_output()
+
+    def save_output(self) -> None:
+        """Write the output; raises OSError on a full disk only, but sets `output_error` anyway."""
         try:
-            write_atomic(self.args.output, self.sheet.render(self.cache.profiles))
+            write_output(self.args.output, self.sheet, self.cache.profiles)
             self.output_error = None
         except OSError as error:
             self.output_error = error
@@ -1886,7 +2188,10 @@ class Enrichment:
                 "what was fetched is in the cache, and the next checkpoint tries again",
                 format_os_error(error),
             )
-        if self.cache.recreate_if_missing():
+
+    def save_state(self) -> None:
+        """See to it that everything fetched is in the cache file; raises OSError if it can't be."""
+        if self.cache.sync():
             self.progress.move_to(self.progress.rows_done)
 
     def _note_end(self) -> None:
@@ -1904,13 +2209,25 @@ class Enrichment:
             profile = self.fetcher.fetch(username)
         except FetchError as error:
             self.open_reasons[username] = error
-            return f"left open: {error}"
+            again = "; again at the end" if username in self.queue else ""
+            return f"left open: {error}{again}"
         finally:
             self.batches.add()
             self._since_checkpoint += 1
+            self._reopen_refuted()
+        self.unsaved = username
         self.cache.add(profile)
-        self.open_reasons.pop(username, None)
+        self.unsaved = None
+        if profile.error:
+            self._not_found_now.add(username)
         return describe(profile, self.source.fields)
+
+    def _reopen_refuted(self) -> None:
+        """Forget what this run has cached as not found, if that has been refuted since."""
+        for username in sorted(filter(self.fetcher.claims.is_refuted, self._not_found_now)):
+            log.info("@%s: open again: the same was said of a profile that was fetched", username)
+            self.cache.remove(username)
+            self._not_found_now.discard(username)
 
     def _prepare_fetch(self) -> None:
         """Write the checkpoint that is due, and wait for the pauses that are due."""
@@ -2021,17 +2338,17 @@ def log_plan(run: Enrichment) -> None:
         run.source.unfilled_columns(),
     )
     if to_fetch:
-        log_estimate(run, to_fetch)
+        log_estimate(run)
 
 
-def log_estimate(run: Enrichment, profiles: int) -> None:
-    """Log how long it takes to fetch so many profiles, and when that ends."""
-    pauses = run.pauses_ahead(profiles)
+def log_estimate(run: Enrichment) -> None:
+    """Log how long it takes to fetch what is in the queue, and when that ends."""
+    pauses = run.pauses_ahead(len(run.queue))
     with_pauses = (
         f", with {pauses} pause{'s' if pauses > 1 else ''} of "
         f"{format_duration(run.batches.pause)} between batches of {run.batches.size}"
     )
-    seconds = run.eta(profiles)
+    seconds = run.eta()
     log.info(
         "At %g a minute%s: about %s, done at %s",
         run.args.rate_limit,
@@ -2041,9 +2358,9 @@ def log_estimate(run: Enrichment, profiles: int) -> None:
     )
 
 
-def log_progress(run: Enrichment, index: int, username: str, result: str, profiles: int) -> None:
-    """Log what came of the profile in the row at `index`, with so many profiles still to fetch."""
-    eta = run.eta(profiles)
+def log_progress(run: Enrichment, index: int, username: str, result: str) -> None:
+    """Log what came of the profile in the row at `index`, and when the run ends."""
+    eta = run.eta()
     log.info(
         "[%d/%d] @%s: %s | %s left, done at %s",
         index + 1,
@@ -2065,6 +2382,7 @@ def log_summary(
     log.info("Coverage:\n  %s", "\n  ".join(coverage_table(run.sheet, run.cache.profiles)))
     cached = [run.cache.profiles[name] for name in run.usernames & run.cache.profiles.keys()]
     counts = Counter(profile.error for profile in cached)
+    withheld = withheld_profiles(run, still_open)
     without_data = [
         f"{counts[error]} {label}"
         for error, label in ERRORS.items()
@@ -2074,7 +2392,7 @@ def log_summary(
         "%d fetched, %d from cache, %s, %d without handle, %d still open; took %s; source: %s%s",
         len(run.tried.difference(still_open)),
         from_cache,
-        ", ".join(without_data),
+        ", ".join([*without_data, f"{len(withheld)} withheld"]),
         sum(row.username is None for row in run.rows),
         len(still_open),
         format_duration(seconds),
@@ -2082,6 +2400,11 @@ def log_summary(
         run.source.unfilled_columns(),
     )
     log_still_open(run, still_open)
+
+
+def withheld_profiles(run: Enrichment, still_open: Iterable[str]) -> list[str]:
+    """Return those of the open profiles that the source withholds."""
+    return [name for name in still_open if isinstance(run.open_reasons.get(name), Withheld)]
 
 
 def log_still_open(run: Enrichment, still_open: Sequence[str]) -> None:
@@ -2092,6 +2415,13 @@ def log_still_open(run: Enrichment, still_open: Sequence[str]) -> None:
             log.info("Still open: @%s: %s", username, reason)
     if not_fetched := len(set(still_open) - run.tried):
         log.info("Still open: %d not fetched yet", not_fetched)
+    if withheld := withheld_profiles(run, still_open):
+        log.info(
+            "%d withheld: %s does not show them; %s",
+            len(withheld),
+            run.source.name,
+            run.source.withheld_hint,
+        )
 
 
 def coverage_table(sheet: Sheet, profiles: Mapping[str, Profile]) -> list[str]:
@@ -2303,15 +2633,20 @@ def open_run(
     longest_wait = max(LONGEST_WAIT, args.batch_pause)
     progress = Progress(args.cache_dir / PROGRESS_FILE, len(sheet.rows), longest_wait)
     fetch_times = cache.fetch_times()
-    had_data = bool(fetch_times) and fetch_times[-1] > time.time() - RECENTLY
-    # Whether the output can be written is found out now, not after a night.
-    write_atomic(args.output, sheet.render(cache.profiles))
+    was_answered = bool(fetch_times) and fetch_times[-1] > time.time() - RECENTLY
+    # Whether everything can be written is found out now, not after a night.
+    write_output(args.output, sheet, cache.profiles)
+    progress.move_to(progress.rows_done)
     if args.force:
         start_afresh(cache, progress)
     limiter = RateLimiter(
         args.rate_limit, progress.not_before, waiter, lock.renew, progress.block_until
     )
-    fetcher = Fetcher(source, limiter, waiter, cache.profiles, args.batch_pause, had_data)
+    to_fetch = open_profiles(sheet.rows[: args.limit], source, cache.profiles)
+    queue = Queue(to_fetch, progress.rows_done)
+    fetcher = Fetcher(
+        source, limiter, waiter, cache.profiles, queue, args.batch_pause, was_answered
+    )
     batches = Batches(args.batch_size, args.batch_pause, args.rate_limit, fetch_times)
     return Enrichment(sheet, cache, progress, limiter, fetcher, batches, args)
 
@@ -2353,9 +2688,18 @@ def run_and_report(run: Enrichment, stopwatch: Stopwatch) -> int:
         log.error("What was fetched is in the cache, not in the output: fix that, and %s", again)
         return EXIT_INCOMPLETE
     if code == EXIT_DONE and still_open:
-        log.error("Some profiles are still open: %s", again)
+        log.error("Some profiles are still open: %s", what_would_help(run, still_open, again))
         return EXIT_INCOMPLETE
     return code
+
+
+def what_would_help(run: Enrichment, still_open: Sequence[str], again: str) -> str:
+    """Say how to get the profiles that are still open after a whole run."""
+    withheld = withheld_profiles(run, still_open)
+    hint = f"of those withheld, {run.source.withheld_hint}"
+    if not withheld:
+        return again
+    return hint if len(withheld) == len(still_open) else f"{again}; {hint}"
 
 
 def save_and_log_stop(run: Enrichment, why: str, again: str) -> None:
@@ -2374,15 +2718,22 @@ def save_and_log_stop(run: Enrichment, why: str, again: str) -> None:
 
 
 def last_checkpoint(run: Enrichment) -> str:
-    """Write a last checkpoint; returns what is saved, in words."""
-    try:
-        run.checkpoint()
-    except OSError:
-        if not run.output_error:
-            return "what was fetched is in the output"
-    if run.output_error:
+    """Write what can be written of a last checkpoint; returns what is saved, in words."""
+    is_cached = is_output = False
+    with contextlib.suppress(OSError):
+        run.save_state()
+        is_cached = True
+    with contextlib.suppress(OSError):
+        run.save_output()
+        is_output = run.output_error is None
+    all_but = f"everything but @{run.unsaved}" if run.unsaved else "everything so far"
+    if is_cached and is_output:
+        return f"{all_but} is saved"
+    if is_cached:
         return "what was fetched is in the cache, not in the output"
-    return "everything so far is saved"
+    if is_output:
+        return "what was fetched is in the output, not in the cache"
+    return "what was fetched since the last checkpoint may be lost"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

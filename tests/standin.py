@@ -66,15 +66,26 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "400 challenge": data(400, {"message": "challenge_required"}),
     "400 feedback": data(400, {"message": "feedback_required"}),
     "400 login": (400, {"Content-Type": "text/html"}, b"login required"),
-    "400 status fail": data(400, {"message": "useragent mismatch", "status": "fail"}),
+    "400 problem": data(
+        400, {"message": "Sorry, there was a problem with your request.", "status": "fail"}
+    ),
+    "400 try later": data(400, {"message": "Try Again Later", "spam": True, "status": "fail"}),
     "redirect to login": (
         302,
         {"Location": "https://www.instagram.com/accounts/login/?next=/"},
         b"",
     ),
     "redirect to challenge": (302, {"Location": "/challenge/?next=/"}, b""),
+    "redirect to suspended": (302, {"Location": "/accounts/suspended/?next=%2F"}, b""),
+    "redirect to front page": (302, {"Location": "https://www.instagram.com/"}, b""),
     "login page": page(LOGIN_PAGE),
     "200 status fail": data(200, {"message": "something", "status": "fail"}),
+    "200 for (;;);": (
+        200,
+        {"Content-Type": "application/x-javascript; charset=utf-8"},
+        b'for (;;);{"__ar":1,"error":1357004,"errorSummary":"Sorry, something went wrong",'
+        b'"errorDescription":"Please try closing and re-opening your browser window."}',
+    ),
     "404 please wait": data(404, {"message": WAIT}),
     "404 require_login": data(404, {"require_login": True}),
     "null errors": data(
@@ -83,20 +94,37 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "null require_login": data(
         200, {"data": {"user": None}, "require_login": True, "status": "ok"}
     ),
+    "asset deleted": data(
+        400,
+        {
+            "message": "Asset asset://laser.provider/ig_business_category_subvertical "
+            "has been deleted. You cannot use this schema",
+            "status": "fail",
+        },
+    ),
+    "geoblock": data(400, {"message": "geoblock_required", "status": "fail"}),
     "404": data(404, {}),
     "null": data(200, {"data": {"user": None}, "status": "ok"}),
     "page": page(PAGE),
     "500": (500, {"Content-Type": "text/html"}, PAGE),
     "503": (503, {}, b""),
+    "went wrong": data(
+        200, {"message": "We're sorry, but something went wrong.", "status": "fail"}
+    ),
     "not json": (200, {"Content-Type": "application/json"}, b'{"data": {"user": {"biogr'),
     "empty": (200, {"Content-Type": "application/json"}, b""),
     "list": data(200, []),
     "no user": data(200, {"data": {}, "status": "ok"}),
     "empty user": data(200, {"data": {"user": {}}, "status": "ok"}),
     "somebody else": data(200, {"data": {"user": user("somebody.else")}, "status": "ok"}),
+    "no biography": data(
+        200, {"data": {"user": {"username": "x", "full_name": "X", "id": "1"}}, "status": "ok"}
+    ),
     "400": (400, {}, b""),
+    "400 useragent": data(400, {"message": "useragent mismatch", "status": "fail"}),
+    "400 SecFetch": (400, {"Content-Type": "text/plain"}, b"SecFetch Policy violation."),
     "418": data(418, {"message": "a teapot"}),
-    "redirect elsewhere": (302, {"Location": "https://www.instagram.com/"}, b""),
+    "redirect elsewhere": (302, {"Location": "https://www.instagram.com/unsupported/"}, b""),
 }
 
 

@@ -22,27 +22,37 @@ MEANINGS: dict[str, Any] = {
     "400 challenge": ig.Blocked,
     "400 feedback": ig.Blocked,
     "400 login": ig.Blocked,
-    "400 status fail": ig.Blocked,
+    "400 problem": ig.Blocked,
+    "400 try later": ig.Blocked,
     "redirect to login": ig.Blocked,
     "redirect to challenge": ig.Blocked,
+    "redirect to suspended": ig.Blocked,
+    "redirect to front page": ig.Blocked,
     "login page": ig.Blocked,
     "200 status fail": ig.Blocked,
+    "200 for (;;);": ig.Blocked,
     "404 please wait": ig.Blocked,
     "404 require_login": ig.Blocked,
     "null errors": ig.Blocked,
     "null require_login": ig.Blocked,
+    "asset deleted": ig.Withheld,
+    "geoblock": ig.Withheld,
     "404": ig.NotFound,
     "null": ig.NotFound,
     "page": ig.NotFound,
     "500": ig.NetworkError,
     "503": ig.NetworkError,
+    "went wrong": ig.NetworkError,
     "not json": ig.NetworkError,
     "empty": ig.NetworkError,
     "list": ig.UnexpectedResponse,
     "no user": ig.UnexpectedResponse,
     "empty user": ig.UnexpectedResponse,
     "somebody else": ig.UnexpectedResponse,
+    "no biography": ig.UnexpectedResponse,
     "400": ig.UnexpectedResponse,
+    "400 useragent": ig.UnexpectedResponse,
+    "400 SecFetch": ig.UnexpectedResponse,
     "418": ig.UnexpectedResponse,
     "redirect elsewhere": ig.UnexpectedResponse,
 }
@@ -84,7 +94,20 @@ MORE_ANSWERS: list[tuple[tuple[int, dict[str, str], bytes], Any]] = [
     (data(410, {}), ig.UnexpectedResponse),
     (data(599, {}), ig.NetworkError),
     (data(999, {}), ig.UnexpectedResponse),
-    (data(999, {"status": "fail"}), ig.Blocked),
+    (data(999, {"status": "fail"}), ig.UnexpectedResponse),
+    (data(400, {"message": "", "status": "fail"}), ig.UnexpectedResponse),
+    (data(400, {"message": "Sorry, something went wrong", "status": "fail"}), ig.NetworkError),
+    (data(404, {"message": "Something went wrong"}), ig.NetworkError),
+    (data(400, {"message": "Please log in to continue."}), ig.Blocked),
+    (data(400, {"message": "the catalog includes nothing"}), ig.UnexpectedResponse),
+    (data(400, {"require_login": True}), ig.Blocked),
+    (data(400, {"errors": ["x"]}), ig.UnexpectedResponse),
+    (data(400, {"message": "asset://login.challenge/x, an asset, has been deleted"}), ig.Withheld),
+    (data(404, {"message": "Asset asset://x has been deleted"}), ig.NotFound),
+    (data(200, {"message": "geoblock_required", "status": "fail"}), ig.Blocked),
+    (data(200, {"data": {"user": {"username": "x"}}, "errors": ["x"]}), ig.UnexpectedResponse),
+    ((200, {}, b'for (;;);{"error":5}'), ig.UnexpectedResponse),
+    ((200, {}, b"for (;;);"), ig.NetworkError),
     ((200, {}, b"[" * 200_000), ig.NetworkError),
     ((200, {}, b'{"data": {"user": {"follower_count": ' + b"9" * 5000 + b"}}"), ig.NetworkError),
     ((200, {}, b"\xff\xfe\x00"), ig.NetworkError),
@@ -107,6 +130,12 @@ MORE_ANSWERS: list[tuple[tuple[int, dict[str, str], bytes], Any]] = [
     (page(b"<html><title>Challenge required</title></html>"), ig.Blocked),
     ((301, {"Location": "https://i.instagram.com/challenge/123/abc"}, b""), ig.Blocked),
     ((303, {}, b""), ig.UnexpectedResponse),
+    ((301, {"Location": "/"}, b""), ig.Blocked),
+    ((301, {"Location": "/?next=%2Fapi"}, b""), ig.Blocked),
+    ((301, {"Location": "https://www.instagram.com"}, b""), ig.Blocked),
+    ((301, {"Location": "/accounts/login"}, b""), ig.Blocked),
+    ((301, {"Location": "https://www.instagram.com/ana.login/"}, b""), ig.UnexpectedResponse),
+    ((301, {"Location": "https://www.instagram.com/ana/"}, b""), ig.UnexpectedResponse),
 ]
 
 
@@ -126,21 +155,78 @@ def test_every_answer_of_the_stand_in_has_a_meaning_in_this_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [user("ana"), user("ANA"), {"username": None}, {"id": "1"}, {"username": 5}]
+    "fields",
+    [
+        user("ana"),
+        user("ANA"),
+        {"username": None, "biography": "Text"},
+        {"id": "1", "biography": None},
+        {"username": 5, "biography": ""},
+        {"biography": ["no", "text"]},
+    ],
 )
-def test_a_user_object_is_the_profile(fields: dict[str, Any]) -> None:
+def test_a_user_object_with_a_biography_is_the_profile(fields: dict[str, Any]) -> None:
     understood = ig.parse_web_response(
         "ana", ig.Response(*data(200, {"data": {"user": fields}, "status": "ok"}))
     )
     profile = ig.fetched_now("ana", understood)
     assert profile.error is None
-    assert profile.biography == fields.get("biography")
+    biography = fields["biography"]
+    assert profile.biography == (None if isinstance(biography, list) else biography)
 
 
-def test_a_message_from_outside_is_logged_without_its_control_characters() -> None:
-    with pytest.raises(ig.Blocked) as raised:
-        ig.parse_web_response("x", ig.Response(*data(401, {"message": "\x1b[31mwait\r\n\u202e"})))
-    assert str(raised.value) == r"blocked (401): \x1b[31mwait\x0d\x0a\x202e"
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"category_name": "Blogger", "category": "Athlete"}, ("Blogger", None, None)),
+        ({"category_name": None, "category": "Athlete"}, ("Athlete", None, None)),
+        ({"category_name": "", "category": "Athlete"}, ("Athlete", None, None)),
+        ({"category": ["Athlete"]}, (None, None, None)),
+        ({"follower_count": 5}, (None, 5, None)),
+        ({"follower_count": 5, "edge_followed_by": {"count": 0}}, (None, 0, None)),
+        ({"follower_count": 5, "edge_followed_by": {"count": None}}, (None, 5, None)),
+        ({"follower_count": 5, "edge_followed_by": 7}, (None, 5, None)),
+        ({"is_business": True}, (None, None, True)),
+        ({"is_business": True, "is_business_account": False}, (None, None, False)),
+    ],
+)
+def test_a_field_may_have_its_newer_name(fields: dict[str, Any], expected: Any) -> None:
+    answer = data(200, {"data": {"user": {"biography": None, **fields}}})
+    profile = ig.fetched_now("ana", ig.parse_web_response("ana", ig.Response(*answer)))
+    assert (profile.category_name, profile.follower_count, profile.is_business) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "printed"),
+    [
+        (data(401, {"message": "\x1b[31mwait\r\n\u202e"}), r"blocked (401): \x1b[31mwait \x202e"),
+        (ANSWERS["page"], "not found, a page instead of data (200): Instagram"),
+        (page(b"<html><title>\n A &amp; B\n </title>"), "instead of data (200): A & B"),
+        ((404, {}, PAGE), "not found (404): Instagram"),
+        (ANSWERS["null"], 'not found (200): {"data": {"user": null}, "status": "ok"}'),
+        (ANSWERS["400"], "unexpected status (400)"),
+        (ANSWERS["400 SecFetch"], "unexpected status (400): SecFetch Policy violation"),
+        (ANSWERS["asset deleted"], "has been deleted. You cannot use this schema"),
+        (data(200, {"x": "y" * 200}), '(200): {"x": "' + "y" * 73),
+        ((200, {}, "é".encode() * 99), "no JSON (200): " + "é" * 80),
+        ((200, {}, b"\0\x1b" + b"z" * 99), r"no JSON (200): \x00\x1b" + "z" * 78),
+        (ANSWERS["redirect elsewhere"], "status (302): https://www.instagram.com/unsupported/"),
+    ],
+)
+def test_what_is_printed_is_the_message_or_the_title_or_80_characters_of_the_body(
+    answer: Any, printed: str
+) -> None:
+    with pytest.raises(ig.FetchError) as raised:
+        ig.parse_web_response("x", ig.Response(*answer))
+    assert str(raised.value).endswith(printed)
+
+
+@pytest.mark.parametrize("tag", [b"<title", b"<title>", b"<title <"])
+def test_a_page_of_a_million_tags_takes_no_time(tag: bytes) -> None:
+    started = time.perf_counter()
+    with pytest.raises(ig.FetchError):
+        ig.parse_web_response("x", ig.Response(*page(b"<html>" + tag * 1_000_000)))
+    assert time.perf_counter() - started < 5
 
 
 NOON = "Thu, 01 Jan 2026 12:00:00 GMT"
@@ -202,7 +288,7 @@ def test_a_date_is_relative_to_our_own_clock_where_the_response_has_none(
 
 
 ODD_FIELDS: dict[str, dict[str, Any]] = {
-    "nothing but an id": {"id": "1"},
+    "nothing but an id": {"id": "1", "biography": None},
     "all null": dict.fromkeys(user("odd.one")),
     "all numbers": dict.fromkeys(user("odd.one"), 5),
     "all lists": {key: [] for key in user("odd.one")},
@@ -298,7 +384,7 @@ def test_a_broken_answer_is_tried_again_and_never_cached(world: Any, name: str) 
 
 UNEXPECTED_BODIES: dict[str, tuple[int, dict[str, str], bytes]] = {
     "utf-16": (200, {}, json.dumps({"data": {"user": 1}}).encode("utf-16")),
-    "odd location": (302, {"Location": "http://[bad"}, b""),
+    "odd location": (302, {"Location": "http://[bad/x"}, b""),
     "no location": (302, {}, b""),
 }
 

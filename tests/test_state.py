@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,7 +40,9 @@ def test_the_cache_is_valid_json_with_one_entry_a_line_after_every_profile(world
 
     world.standin.watch = look
     assert world.run().code == 0
-    assert seen == [names[:count] for count in range(20)]
+    at_the_end = [names[3], names[7]]
+    others = [name for name in names if name not in at_the_end]
+    assert seen == [[*others, *at_the_end][:count] for count in range(20)]
     assert KEYS == [
         *("username", "full_name", "biography", "category_name", "follower_count"),
         *("is_business", "is_verified", "fetched_at", "error"),
@@ -55,13 +59,11 @@ def test_progress_is_written_after_each_profile(world: Any) -> None:
     seen = []
 
     def look(username: str) -> Any:
-        seen.append(
-            json.loads(world.progress_file.read_text()) if world.progress_file.exists() else None
-        )
+        seen.append(json.loads(world.progress_file.read_text()))
 
     world.standin.watch = look
     assert world.run().code == 0
-    assert seen == [None, *({"last_processed_index": count} for count in range(1, 6))]
+    assert seen == [{"last_processed_index": count} for count in range(6)]
     assert not world.progress_file.exists()
 
 
@@ -273,21 +275,163 @@ def test_a_cached_error_is_not_fetched_again(world: Any, cached_entry: Any) -> N
     assert world.rows[1] == ["@gone", "", ""]
 
 
-def test_a_cache_changed_by_another_program_stops_the_run_and_loses_nothing(world: Any) -> None:
-    world.live(*NAMES[:6])
+EDITS: dict[str, Callable[[str], str]] = {
+    "a line end more": lambda text: text + "\n",
+    "indented": lambda text: json.dumps(json.loads(text), indent=2),
+    "saved as it was a while ago": lambda text: ours(
+        dict(list(json.loads(text).items())[:1])
+    ).decode(),
+    "emptied": lambda text: "",
+    "cut off": lambda text: text[:-40],
+    "of the same length": lambda text: text.replace("The biography", "the BIOGRAPHY", 1),
+    "by an editor that replaces the file": lambda text: text.replace("Blogger", "Author"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_cache_that_is_edited_in_a_run_is_merged_and_nobody_is_fetched_again(
+    world: Any, edit: Callable[[str], str], replaced: bool
+) -> None:
+    names = world.live(*NAMES[:8])
+    edited = []
 
     def meddle(username: str) -> Any:
-        if username == NAMES[3]:
-            world.cache_file.write_bytes(world.cache_file.read_bytes() + b"\n")
+        if username in (names[3], names[6]):
+            text = edit(world.cache_file.read_text())
+            edited.append(text.encode())
+            path = world.cache_dir / "new" if replaced else world.cache_file
+            path.write_bytes(edited[-1])
+            path.replace(world.cache_file)
 
     world.standin.watch = meddle
     result = world.run()
-    assert result.code == 1
-    assert "was changed by another program" in result.log
-    assert len(world.cache) == 3
-    assert "The biography of profile.002" in world.output.read_text()
-    world.standin.watch = lambda username: None
+    assert result.code == 0
+    assert result.log.count("was changed by another program: merged its") == 2
+    assert world.standin.names == names
+    assert list(world.cache) == names or sorted(world.cache) == names
+    assert world.cache_file.read_text().count("\n") == 8 + 2
+    kept = {path.read_bytes() for path in world.cache_dir.glob("*damaged*")}
+    assert kept == {
+        data for data in edited if data != ours(json.loads(data or b"[]") if is_json(data) else {})
+    }
+    assert [name.lower() for name in world.biographies()] == names
+    texts = {text.lower() for text in world.biographies().values()}
+    assert texts == {f"the biography of {name}" for name in names}
     assert world.run().code == 0
+    assert len(world.standin.log) == 8
+
+
+def is_json(data: bytes) -> bool:
+    return ig.parse_json(data) is not None
+
+
+def test_an_edit_of_the_cache_counts_unless_the_run_knows_better(
+    world: Any, cached_entry: Any
+) -> None:
+    names = world.live(*NAMES[:4])
+    old = cached_entry(names[3], biography="of another time")
+
+    def meddle(username: str) -> Any:
+        if username == names[2]:
+            entries = world.cache
+            entries[names[0]]["biography"] = "typed"
+            entries[names[1]]["biography"] = "stale"
+            entries[names[1]]["fetched_at"] = "2020-01-01T00:00:00+00:00"
+            entries[names[3]] = old
+            world.cache_file.write_bytes(ours(entries))
+
+    world.standin.watch = meddle
+    assert world.run().code == 0
+    assert world.standin.names == names[:3], "the fourth has come into the cache meanwhile"
+    assert list(world.biographies().values()) == [
+        *("typed", f"The biography of {names[1]}"),
+        *(f"The biography of {names[2]}", "of another time"),
+    ]
+    assert len(list(world.cache_dir.glob("*damaged*"))) == 1, "what was not taken over is kept"
+
+
+def test_a_cache_that_is_only_touched_is_no_news(world: Any) -> None:
+    world.live(*NAMES[:4])
+    world.standin.watch = lambda username: os.utime(world.cache_file, (1, 1))
+    result = world.run()
+    assert result.code == 0
+    assert "another program" not in result.log
+    assert len(world.cache) == 4
+
+
+def test_a_cache_that_is_edited_in_a_pause_is_merged_when_the_run_is_interrupted(
+    world: Any,
+) -> None:
+    names = world.live(*NAMES[:6])
+    world.clock.at(60, lambda: world.cache_file.write_text("{}"))
+    assert world.run_and_interrupt(90, "-b", "3", "--batch-pause", "1800").code == 130
+    assert list(world.cache) == names[:3]
+
+
+# ---- What somebody typed into the output ----
+
+
+def test_what_was_typed_into_the_output_is_kept_whenever_it_was_typed(world: Any) -> None:
+    names = world.live(*NAMES[:6])
+    assert world.run("--limit", "2").code == 0
+    first = world.output.read_text().replace(f"@{names[3]},,", f"@{names[3]},typed,")
+    world.output.write_text(first)
+    second = []
+
+    def meddle(username: str) -> Any:
+        if username == names[4]:
+            second.append(world.output.read_text() + "@a.row.more,,\n")
+            world.output.write_text(second[0])
+
+    world.standin.watch = meddle
+    result = world.run("-b", "3", "--batch-pause", "0")
+    assert result.code == 0 and world.all_live
+    assert (world.folder / "out.csv.bak").read_text() == first
+    assert (world.folder / "out.csv.bak1").read_text() == second[0]
+    assert result.log.count("Type your edits into the input") == 2
+    assert f"kept it as {world.output}.bak1" in result.log
+    world.run()
+    assert len(list(world.folder.glob("*.bak*"))) == 2, "once"
+
+
+def test_rows_added_to_the_list_and_a_run_cut_off_make_no_copy_of_the_output(world: Any) -> None:
+    names = world.live(*NAMES[:6])
+    world.write(names[:3])
+    world.input.write_bytes(world.input.read_bytes().replace(b"\n", b"\r\n"))
+    assert world.run("--limit", "2").code == 0
+    world.write(names)
+    assert world.run_and_interrupt(40, "-r", "5", "-b", "1", "--batch-pause", "0").code == 130
+    old = world.output.read_bytes()
+    assert world.run().code == 0
+    world.output.write_bytes(old.replace(b"\n", b"\r\n"))  # as of an earlier checkpoint
+    assert world.run().code == 0
+    assert list(world.folder.glob("*.bak*")) == []
+
+
+def test_a_copy_of_the_output_has_its_permissions(world: Any) -> None:
+    world.live(*NAMES[:2])
+    world.output.write_text("my own\n")
+    world.output.chmod(0o600)
+    assert world.run().code == 0
+    copy = world.folder / "out.csv.bak"
+    assert copy.read_text() == "my own\n"
+    assert copy.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_output_that_cannot_be_kept_is_not_replaced(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.live(*NAMES[:2])
+    world.output.write_text("my own\n")
+
+    def refuse(*args: Any) -> None:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), "out.csv.bak")
+
+    monkeypatch.setattr(ig, "keep_copy", refuse)
+    assert world.run().code == 2
+    assert world.output.read_text() == "my own\n"
+    assert world.standin.log == []
 
 
 @pytest.mark.parametrize("kind", ["live", "401", "404"])
@@ -303,7 +447,7 @@ def test_a_state_folder_that_is_removed_is_made_again_from_memory(world: Any, ki
 
     world.standin.watch = remove
     assert world.run().code == 0
-    assert list(world.cache) == names and world.all_live
+    assert sorted(world.cache) == names and world.all_live
     assert world.cache_file.read_text().count("\n") == 6 + 2
     assert len(world.standin.log) == 6 + {"live": 0, "401": 1, "404": 2}[kind], (
         "no profile is fetched twice"
@@ -517,3 +661,69 @@ def test_a_cache_that_cannot_be_written_stops_the_run_with_its_path_and_a_checkp
     assert [name for name, text in world.biographies().items() if text] == names[:3]
     assert world.run().code == 0
     assert world.standin.names == [*names[:4], *names[3:]], "the one that was not saved, again"
+
+
+@pytest.mark.parametrize("name", ["ig_cache.json", "ig_progress.json"])
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_state_file_that_cannot_be_written_is_found_out_before_the_first_request(
+    world: Any, cached_entry: Any, monkeypatch: pytest.MonkeyPatch, name: str, exists: bool
+) -> None:
+    world.live(*NAMES[:3])
+    world.remember(*([cached_entry("old")] if exists else []))
+    if exists:
+        world.cache_file.write_bytes(ours({"old": cached_entry("old")}))
+        world.progress_file.write_text('{"last_processed_index": 1}')
+    elif name == "ig_cache.json":
+        world.cache_file.unlink()
+    path = world.cache_dir / name
+    before = path.read_bytes() if path.exists() else None
+    real_open = Path.open
+
+    def refuse(self: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        if mode != "rb" and name in self.name and ("b" in mode):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+        return real_open(self, mode, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        result = world.run()
+    assert result.code == 2
+    assert f"{path}: Read-only file system: give another path" in result.log
+    assert world.standin.log == []
+    assert (path.read_bytes() if path.exists() else None) == before
+
+
+@pytest.mark.parametrize(
+    ("is_cached", "is_output", "words"),
+    [
+        (True, True, "everything but @profile.003 is saved"),
+        (True, False, "what was fetched is in the cache, not in the output"),
+        (False, True, "what was fetched is in the output, not in the cache"),
+        (False, False, "what was fetched since the last checkpoint may be lost"),
+    ],
+)
+def test_no_sentence_says_saved_of_what_was_not(
+    world: Any, monkeypatch: pytest.MonkeyPatch, is_cached: bool, is_output: bool, words: str
+) -> None:
+    names = world.live(*NAMES[:6])
+    world.move_output()
+    append = ig.Cache._append
+
+    def refuse(cache: ig.Cache, line: bytes) -> None:
+        if len(cache.profiles) == 3:
+            if not is_cached:
+                shutil.rmtree(world.cache_dir)
+                world.cache_dir.write_text("in the way")
+            if not is_output:
+                shutil.rmtree(world.output.parent)
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(world.cache_file))
+        append(cache, line)
+
+    monkeypatch.setattr(ig.Cache, "_append", refuse)
+    result = world.run()
+    assert result.code == 1
+    assert f"Stopped after 3 of 6 rows, {words}; to resume" in result.log
+    if is_cached:
+        assert list(world.cache) == names[:3]
+    if is_output:
+        assert [name for name, text in world.biographies().items() if text] == names[:3]
