@@ -32,6 +32,7 @@ import instagram_enrichment
 
 SAMPLE = HERE / "data" / "influencers_425.csv"
 FOLDER = Path(".tmp", "rehearsal")
+ACCOUNT = "17841400000000000"
 SETTINGS = ("--rate-limit", "10", "--batch-size", "100", "--batch-pause", "1800")
 
 
@@ -70,7 +71,7 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[float, list[str], bool]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program twice, a night and a run with nothing left to do; returns its exit code."""
+    """Run the program on a night, on what is withheld, and once more; returns its exit code."""
     speed, flags, afresh = parse_arguments(argv)
     args = instagram_enrichment.parse_arguments(flags)  # leaves here for what can't be parsed
     if FOLDER in (args.cache_dir, args.output.parent):
@@ -91,6 +92,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ[instagram_enrichment.TOKEN_VARIABLE] = standin.token
         say(f"Act 1: a night, {speed:g} times as fast: instagram_enrichment.py {shlex.join(flags)}")
         code = instagram_enrichment.main(flags)
+        if code == 1 and not args.graph_api:
+            say(
+                "Act 2: what the web address withholds, from the official API: --graph-api", ACCOUNT
+            )
+            code = instagram_enrichment.main([*flags, "--graph-api", ACCOUNT])
         if code in (1, 130, 143) and not args.force:
             say(
                 "To go on from there:",
@@ -100,11 +106,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             return code
         fetched = len(standin.log)
         say(
-            f"Act 2: the same command again. Act 1 sent {fetched} requests; "
+            f"Last act: the first command again. So far {fetched} requests were sent; "
             "now every profile is in the cache."
         )
         code = instagram_enrichment.main(flags)
-        say(f"Act 2 sent {len(standin.log) - fetched} requests. To see what was filled:")
+        say(f"The last act sent {len(standin.log) - fetched} requests. To see what was filled:")
         print(shlex.join(["diff", str(args.input), str(args.output)]), file=sys.stderr)
     return code
 

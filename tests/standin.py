@@ -128,6 +128,9 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
 }
 
 
+WITHHELD = ("asset deleted", "geoblock")  # by the web address; the official API shows these
+
+
 def graph_error(status: int, code: int, **more: object) -> tuple[int, dict[str, str], bytes]:
     """An error as the Graph API reports it."""
     error = {
@@ -305,7 +308,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif fields and self.headers["Authorization"] != f"Bearer {standin.token}":
             self.send(GRAPH_ANSWERS["190"])
-        elif fields and chosen in ("live", "404", "null", "page"):
+        elif fields and chosen in ("live", "404", "null", "page", *WITHHELD):
             user = standin.users.get(username, {})
             self.send(discovery(user) if user.get("is_business_account") else GRAPH_ANSWERS["110"])
         elif fields and chosen == "401":

@@ -51,6 +51,8 @@ def test_a_night_has_batches_a_burst_of_401_and_profiles_that_are_healed(
     night: subprocess.CompletedProcess[str],
 ) -> None:
     act = night.stderr.partition("--- Act 2")[0]
+    assert act.count("left open: withheld (400): Asset asset://") == 4
+    assert "12 not found, 4 withheld, 3 without handle, 4 still open" in act
     assert act.count("Batch of") == 3
     assert act.count("Known profile @instagram") == 0
     assert act.count("): we are blocked") == act.count("No profile can be fetched") == 1
@@ -62,8 +64,17 @@ def test_a_night_has_batches_a_burst_of_401_and_profiles_that_are_healed(
 
 
 def test_the_same_command_again_fetches_nothing(night: subprocess.CompletedProcess[str]) -> None:
-    assert night.stderr.count("Coverage:") == 2
-    assert "--- Act 2 sent 0 requests." in night.stderr
+    assert night.stderr.count("Coverage:") == 3
+    assert "--- The last act sent 0 requests." in night.stderr
+
+
+def test_what_the_web_address_withholds_is_fetched_from_the_official_api(
+    night: subprocess.CompletedProcess[str],
+) -> None:
+    act = night.stderr.partition("--- Act 2")[2].partition("--- Last act")[0]
+    assert "4 fetched, 415 from cache, 12 not found" in act
+    assert "0 still open" in act
+    assert re.search(r"^ *Details +1/425 +0% +183/425 +43% +\+182$", act, re.MULTILINE)
 
 
 def test_the_output_differs_from_the_list_in_the_filled_cells_only(
@@ -101,7 +112,7 @@ def test_the_official_api_can_be_rehearsed_too(tmp_path: Path) -> None:
     assert re.search(r"^ *GENRE .* \+0$", done.stderr, re.MULTILINE)
     assert re.search(r"^ *Details .* \+\d\d$", done.stderr, re.MULTILINE)
     assert re.search(r", [1-9]\d* no professional account, ", done.stderr)
-    assert "--- Act 2 sent 0 requests." in done.stderr
+    assert "--- The last act sent 0 requests." in done.stderr
 
 
 def test_a_log_that_is_no_terminal_has_no_control_characters(
