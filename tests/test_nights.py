@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
+import os
 import signal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,35 +34,108 @@ STRETCHES = st.lists(
     ),
     max_size=8,
 )
+FLICKERING = st.dictionaries(
+    st.integers(0, 29), st.sampled_from(["404", "null", "page"]), max_size=3
+)
+WITHHELD = st.sets(st.integers(0, 29), max_size=5)
+NOT_FOUND = ("404", "null", "page")
+EDITS = st.lists(  # when, and of what; before a run starts, or while it waits
+    st.tuples(
+        st.one_of(st.none(), st.floats(1, 4000)),
+        st.sampled_from(["cache indented", "cache of a while ago", "cache touched", "output"]),
+    ),
+    max_size=5,
+)
+BETWEEN_RUNS = [(None, "cache indented"), (None, "cache touched"), (None, "output")]
 GONE = st.dictionaries(st.integers(0, 29), st.sampled_from(["404", "null", "page"]), max_size=4)
 RESTARTS = st.lists(st.floats(1, 4000), max_size=6)
 
 
 class Night(StandIn):
-    """Answers every profile alike for stretches; one that is gone is gone in between, too."""
+    """Answers every profile alike for stretches; in between, some profiles have their own ways.
 
-    def __init__(self, stretches: list[tuple[str, int]], gone: dict[int, str]) -> None:
+    One that is gone is gone. One that flickers is not found every other time. Withheld ones are
+    shown from the third run on, as if the server had been mended. A live one is never said to be
+    not found twice in a row: such a one can't be told from one that is gone.
+    """
+
+    def __init__(
+        self,
+        stretches: list[tuple[str, int]],
+        gone: dict[int, str],
+        flickering: dict[int, str],
+        withheld: set[int],
+    ) -> None:
         super().__init__(NAMES)
         self.behaviour.update({NAMES[index]: kind for index, kind in gone.items()})
+        self.flickering = {NAMES[index]: kind for index, kind in flickering.items()}
+        self.withheld = {NAMES[index] for index in withheld}
+        self.last: dict[str, str] = {}
         self.burst.extend(kind for kind, length in stretches for _ in range(length))
 
     def choose(self, username: str) -> str | tuple[int, dict[str, str], bytes]:
-        answer = super().choose(username)
-        return self.behaviour.get(username, "live") if answer == "live" else answer
+        answer = str(super().choose(username))
+        if answer == "live":
+            answer = str(self.behaviour.get(username, "live"))
+        was_not_found = self.last.get(username) in NOT_FOUND
+        if answer == "live" and username in self.withheld:
+            answer = "asset deleted"
+        elif answer == "live" and username in self.flickering and not was_not_found:
+            answer = self.flickering[username]
+        elif answer in NOT_FOUND and was_not_found and username not in self.behaviour:
+            answer = "live" if username == "instagram" else "401"
+        self.last[username] = answer
+        return answer
+
+
+class Meddler:
+    """Somebody who edits the files of a run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.typed: list[str] = []
+        self.old_cache = ""
+
+    def edit(self, what: str) -> None:
+        cache, output = self.folder / "ig_cache.json", self.folder / "out.csv"
+        text = cache.read_text()
+        if what == "cache indented":
+            cache.write_text(json.dumps(json.loads(text), indent=1))
+        elif what == "cache of a while ago" and self.old_cache:
+            (self.folder / "saved").write_text(self.old_cache)
+            (self.folder / "saved").replace(cache)
+        elif what == "cache touched":
+            cache.write_text(text)
+        elif what == "output":
+            self.typed.append(f"typed {len(self.typed)}")
+            output.write_text(output.read_text().replace(",,", f",{self.typed[-1]},", 1))
+            if self.typed[-1] not in output.read_text():
+                self.typed.pop()
+        self.old_cache = text
+
+    def assert_nothing_typed_is_lost(self) -> None:
+        kept = "".join(path.read_text() for path in self.folder.glob("out.csv*"))
+        assert [text for text in self.typed if text not in kept] == []
 
 
 @given(
     stretches=STRETCHES,
     gone=GONE,
+    flickering=FLICKERING,
+    withheld=WITHHELD,
+    edits=EDITS,
     restarts=RESTARTS,
     batch_size=st.sampled_from([1, 7, 100]),
     batch_pause=st.sampled_from([0, 60, 1800]),
     rate=st.sampled_from([1, 5, 20, 60]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=int(os.environ.get("NIGHTS", "60")), deadline=None)
 def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
     stretches: list[tuple[str, int]],
     gone: dict[int, str],
+    flickering: dict[int, str],
+    withheld: set[int],
+    edits: list[tuple[float | None, str]],
     restarts: list[float],
     batch_size: int,
     batch_pause: int,
@@ -69,7 +144,7 @@ def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
     with (
         pytest.MonkeyPatch.context() as patch,
         TemporaryDirectory() as folder,
-        Night(stretches, gone) as standin,
+        Night(stretches, gone, flickering, withheld) as standin,
     ):
         clock = CompressedTime()
         clock.install(patch)
@@ -80,7 +155,15 @@ def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
         flags = ["-i", str(sheet), "-o", str(output), "--cache-dir", folder, "-r", str(rate)]
         flags += ["-b", str(batch_size), "--batch-pause", str(batch_pause)]
         known: dict[str, Any] = {}
+        meddler = Meddler(Path(folder))
+        for seconds, what in edits:
+            if seconds is not None:
+                clock.at(seconds, functools.partial(meddler.edit, what))
         for count in range(60):
+            if count == 2:
+                standin.withheld.clear()
+            if 0 < count < len(edits) and edits[count] in BETWEEN_RUNS:
+                meddler.edit(edits[count][1])
             if count < len(restarts):
                 clock.at(restarts[count], lambda: signal.raise_signal(signal.SIGINT))
             with contextlib.redirect_stderr(io.StringIO()) as log:
@@ -89,6 +172,7 @@ def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
             assert code in (0, 1, 130)
             cache = json.loads(Path(folder, "ig_cache.json").read_text())
             assert known.items() <= cache.items(), "what was answered once is never lost"
+            meddler.assert_nothing_typed_is_lost()
             known = cache
             if code == 0:
                 break
