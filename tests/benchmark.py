@@ -151,20 +151,44 @@ def estimate(clock: CompressedTime) -> None:
         )
 
 
-def night(clock: CompressedTime) -> None:
-    """A list of 4,000, 3% of it gone, against the least that its requests and pauses take."""
+def night(clock: CompressedTime, rows: int, share: float) -> None:
+    """A list of which a share is gone, against the least that its requests and pauses take.
+
+    With the estimate in the plan, and the one after the first batch, as ratios to what it took.
+    """
+    gone = [f"profile.{at}" for at in range(rows) if int(at * share) < int((at + 1) * share)]
+    estimates: list[tuple[float, float]] = []  # when, and the seconds still to come
+    eta = ig.Enrichment.eta
+
+    def noted_eta(run: ig.Enrichment) -> float:
+        estimates.append((clock.monotonic(), eta(run)))
+        return estimates[-1][1]
+
     with tempfile.TemporaryDirectory() as folder:
-        paths = write_state(Path(folder), 4000, 0)
-        with StandIn([f"profile.{number}" for number in range(4000)]) as server:
+        paths = write_state(Path(folder), rows, 0)
+        with StandIn([f"profile.{number}" for number in range(rows)]) as server:
             ig.API_URL = server.url
-            server.behaviour.update({f"profile.{number}": "404" for number in range(20, 4000, 33)})
+            server.behaviour.update(dict.fromkeys(gone, "404"))
+            ig.Enrichment.eta = noted_eta
             started = clock.monotonic()
-            with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+            with (
+                open(os.devnull, "w") as nowhere,
+                open(Path(folder, "log"), "w+") as log,
+                contextlib.redirect_stdout(nowhere),
+                contextlib.redirect_stderr(log),
+            ):
                 assert ig.main([*paths, "-r", "10"]) == 0
+                log.seek(0)
+                pauses = log.read().count("Batch of")
             took, requests = clock.monotonic() - started, len(server.log)
-    bound = 39 * 1800 + requests * 6
-    print("\nA night of 4,000, 3% gone     requests     took h    bound h   ratio")
-    print(f"{requests:>38} {took / 3600:>10.2f} {bound / 3600:>10.2f} {took / bound:>7.3f}")
+            ig.Enrichment.eta = eta
+    bound = pauses * 1800 + requests * 6
+    planned = estimates[0][1] / took
+    after_batch = estimates[100][1] / (started + took - estimates[100][0])
+    print(
+        f"{rows:>15,} {share:>6.0%} {requests:>9,} {pauses:>7} {took / 3600:>7.2f} "
+        f"{took / bound:>9.3f} {planned:>9.3f} {after_batch:>9.3f}"
+    )
 
 
 def main() -> None:
@@ -175,7 +199,9 @@ def main() -> None:
     clock = CompressedTime().install(Forever)
     limiter(clock)
     estimate(clock)
-    night(clock)
+    print("\nA night  rows   gone  requests  pauses  took h  to bound  planned  1st batch")
+    for share in (0.03, 0.3):
+        night(clock, 4015, share)
 
 
 if __name__ == "__main__":

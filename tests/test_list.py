@@ -411,6 +411,32 @@ def test_the_estimate_is_right_for_pauses_that_are_no_longer_than_the_pace(
     assert time.monotonic() - started == pytest.approx(estimate, rel=0.08)
 
 
+@pytest.mark.parametrize(("share", "within"), [(0.03, 0.05), (0.3, 0.05)])
+def test_the_estimate_knows_how_many_requests_a_profile_takes(
+    world: Any, share: float, within: float
+) -> None:
+    names = world.live(*[f"profile.{number}" for number in range(1000)])
+    gone = [name for at, name in enumerate(names) if int(at * share) < int((at + 1) * share)]
+    world.standin.behaviour = dict.fromkeys(gone, "404")
+    started = time.monotonic()
+    log = world.run("--rate-limit", "10", "--batch-pause", "600").log
+    took = time.monotonic() - started
+    line = re.search(r"\[100/1000\] .* \| (?:(\d+) h )?(\d+) min left", log)
+    passed = re.search(r"Batch of 100 done", log)
+    assert line is not None and passed is not None
+    remaining = int(line[1] or 0) * 3600 + int(line[2]) * 60
+    before = next(request for request in world.standin.log if request.username == names[99])
+    assert remaining == pytest.approx(took - (before.time - started), rel=within)
+
+
+def test_the_estimate_is_not_thrown_off_by_one_bad_start(world: Any) -> None:
+    world.live(*[f"profile.{number}" for number in range(100)])
+    world.standin.burst.extend(["500"] * 3)
+    log = world.run("-r", "10").log
+    left = re.search(r"\[1/100\] .* \| (\d+) min", log)
+    assert left is not None and int(left[1]) <= 13
+
+
 def test_a_run_that_stops_says_how_many_rows_are_done_whoever_did_them(
     world: Any, cached_entry: Any
 ) -> None:
