@@ -204,13 +204,13 @@ def parse_handle(cell: str) -> str | None:
         text = unicodedata.normalize("NFC", visible).strip()
     mentions = {mention.rstrip(".").lower() for mention in MENTION.findall(text)}
     if url := PROFILE_URL.fullmatch(text):
-        name = url[1].lower()
+        name = url[1].lower().rstrip(".")
         if name in RESERVED_PATHS:
             return None
     elif len(mentions) == 1:
         name = mentions.pop()
     else:
-        name = text.lower()
+        name = text.lower().rstrip(".")  # no username ends in a period
         if name in PLACEHOLDERS or not any(map(str.isalnum, name)):
             return None
     return name if USERNAME.fullmatch(name) else None

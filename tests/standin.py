@@ -83,8 +83,7 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "200 for (;;);": (
         200,
         {"Content-Type": "application/x-javascript; charset=utf-8"},
-        b'for (;;);{"__ar":1,"error":1357004,"errorSummary":"Sorry, something went wrong",'
-        b'"errorDescription":"Please try closing and re-opening your browser window."}',
+        b'for (;;);{"__ar":1,"error":1357004,"errorSummary":"Sorry, something went wrong"}',
     ),
     "404 please wait": data(404, {"message": WAIT}),
     "404 require_login": data(404, {"require_login": True}),

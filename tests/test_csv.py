@@ -531,6 +531,8 @@ HANDLES: list[tuple[str, str | None]] = [
     ("@nirabel.voss - Nirabel Voss", NAME),
     ("IG: @nirabel.voss", NAME),
     ("Write to @nirabel.voss.", NAME),
+    *((cell, NAME) for cell in ("nirabel.voss.", "@nirabel.voss.", "instagram.com/nirabel.voss.")),
+    ("none.", None),
     ("IG:@nirabel.voss", NAME),
     ("Nírabel Vöss @nirabel.voss", NAME),
     ("a", "a"),

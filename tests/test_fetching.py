@@ -558,10 +558,8 @@ def test_pauses_for_an_outage_of_24_hours_end_without_a_word_of_waiting_a_day(wo
     world.standin.burst.extend(["live", *["500"] * 999])
     result = world.run()
     assert result.code == 1
-    assert (
-        "Nothing could be fetched for 24 hours (server error (500): Instagram): check the connection"
-        in result.log
-    )
+    error = "server error (500): Instagram"
+    assert f"Nothing could be fetched for 24 hours ({error}): check the connection" in result.log
     assert "wait a day" not in result.log
 
 
