@@ -116,9 +116,7 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "no user": data(200, {"data": {}, "status": "ok"}),
     "empty user": data(200, {"data": {"user": {}}, "status": "ok"}),
     "somebody else": data(200, {"data": {"user": user("somebody.else")}, "status": "ok"}),
-    "no biography": data(
-        200, {"data": {"user": {"username": "x", "full_name": "X", "id": "1"}}, "status": "ok"}
-    ),
+    "no biography": data(200, {"data": {"user": {"full_name": "X", "id": "1"}}, "status": "ok"}),
     "400": (400, {}, b""),
     "400 useragent": data(400, {"message": "useragent mismatch", "status": "fail"}),
     "400 SecFetch": (400, {"Content-Type": "text/plain"}, b"SecFetch Policy violation."),
