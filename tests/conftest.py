@@ -26,6 +26,12 @@ import instagram_enrichment
 if os.access("/dev/shm", os.W_OK):  # a disk in memory: thousands of synced writes take no time
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
 
+for each in instagram_enrichment.SIGNALS:
+    if signal.getsignal(each) == signal.SIG_IGN:  # as in a script's background job
+        signal.signal(each, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 settings.register_profile("steady", derandomize=True, database=None)
 settings.load_profile("steady")
 
