@@ -727,3 +727,12 @@ def test_no_sentence_says_saved_of_what_was_not(
         assert list(world.cache) == names[:3]
     if is_output:
         assert [name for name, text in world.biographies().items() if text] == names[:3]
+
+
+def test_a_wait_whose_file_is_removed_goes_on_in_the_next_run_all_the_same(world: Any) -> None:
+    world.live(*NAMES[:3])
+    world.standin.burst.extend(["live", (429, {"Retry-After": "7200"}, b"")])
+    world.clock.at(60, lambda: shutil.rmtree(world.cache_dir))
+    assert world.run_and_interrupt(90).code == 130
+    assert world.run().code == 0
+    assert world.standin.gaps[1] >= 7200
