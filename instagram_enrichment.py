@@ -2090,7 +2090,7 @@ class Enrichment:
         self.rows = self.sheet.rows[: self.args.limit]
         self.usernames = {row.username for row in self.rows if row.username}
         self.tried: set[str] = set()  # the usernames fetched in this run, settled or not
-        self.open_reasons: dict[str, FetchError] = {}  # username -> what left it open, once or last
+        self.open_reasons: dict[str, FetchError] = {}  # username -> what last left it open
         self.unsaved: str | None = None  # the username that was fetched and could not be cached
         self.output_error: OSError | None = None  # why the last checkpoint could not be written
         self._not_found_now: set[str] = set()  # the usernames cached as such in this run

@@ -306,6 +306,12 @@ def test_withheld_makes_the_next_pause_a_first_one_and_breaks_a_row_of_open_prof
     assert world.standin.names.count(names[3]) == 1
 
 
+def test_withheld_shows_that_we_are_not_locked_out(world: Any) -> None:
+    world.live(*NAMES[:3])
+    world.standin.burst.extend(["asset deleted", "401"])
+    assert HINT[0] not in world.run().log
+
+
 def test_withheld_and_other_open_profiles_end_with_a_word_on_each(world: Any) -> None:
     names = world.live(*NAMES[:4])
     world.standin.behaviour = {names[1]: "geoblock", names[2]: "418"}
