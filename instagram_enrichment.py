@@ -1423,12 +1423,8 @@ class Cache:
     def remove(self, username: str) -> None:
         """Forget a profile."""
         self.sync()
-        profile = self.profiles.pop(username)
-        try:
-            self._write_all()
-        except OSError:
-            self.profiles[username] = profile
-            raise
+        self._write_all({name: each for name, each in self.profiles.items() if name != username})
+        del self.profiles[username]
 
     def sync(self) -> bool:
         """Bring file and memory together, if another program has removed or changed the file.
