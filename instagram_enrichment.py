@@ -2048,8 +2048,8 @@ class Batches:
 def write_output(path: Path, sheet: Sheet, profiles: Mapping[str, Profile]) -> None:
     """Write the output: the input plus what is cached (username -> Profile).
 
-    An output in whose place it comes is kept, too, if somebody has typed into it: if it has a line
-    that neither the input nor the new output has. Raises OSError.
+    If the output that it replaces has a line that neither the input nor the new output has,
+    somebody has typed into it: then it is copied to an unused path first. Raises OSError.
     """
     new = b"".join(sheet.render(profiles))
     old = path.read_bytes() if path.exists() else b""
@@ -2093,7 +2093,7 @@ class Enrichment:
         self._since_checkpoint = 0  # profiles fetched
 
     def run(self) -> None:
-        """Fetch what is in the queue, some profiles twice.
+        """Fetch the profiles of the queue, until it is empty.
 
         Raises Interrupted, StoppedError if going on makes no sense, and OSError if something
         can't be saved.
