@@ -736,3 +736,13 @@ def test_a_wait_whose_file_is_removed_goes_on_in_the_next_run_all_the_same(world
     assert world.run_and_interrupt(90).code == 130
     assert world.run().code == 0
     assert world.standin.gaps[1] >= 7200
+
+
+def test_an_entry_of_another_tool_may_hold_objects_of_its_own(
+    world: Any, cached_entry: Any
+) -> None:
+    names = world.live(*NAMES[:2])
+    world.remember(cached_entry(names[0], counts={"posts": 5}))
+    assert world.run().code == 0
+    assert world.standin.names == names[1:]
+    assert world.all_live
