@@ -746,3 +746,23 @@ def test_an_entry_of_another_tool_may_hold_objects_of_its_own(
     assert world.run().code == 0
     assert world.standin.names == names[1:]
     assert world.all_live
+
+
+def test_a_line_that_cannot_be_synced_is_taken_back(
+    world: Any, cached_entry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = world.folder / "ig_cache.json"
+    before = ours({NAMES[0]: cached_entry(NAMES[0])})
+    path.write_bytes(before)
+    cache = ig.Cache(path)
+
+    def refuse(file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match="ig_cache"):
+            cache.add(ig.fetched_now(NAMES[1], {"biography": "lost"}))
+    assert path.read_bytes() == before
+    cache.add(ig.fetched_now(NAMES[2], {"biography": "saved"}))
+    assert list(json.loads(path.read_text())) == [NAMES[0], NAMES[2]]
