@@ -224,7 +224,7 @@ def test_not_found_of_a_witness_that_had_data_refutes_it_too(world: Any) -> None
 def test_not_found_at_random_makes_no_live_profile_gone(
     world: Any, kind: str, share: float, seed: int
 ) -> None:
-    world.live(*NAMES[:200])
+    world.live(*NAMES[:120])
     dice = random.Random(seed)
     world.standin.watch = lambda name: (
         kind or dice.choice(NOT_FOUND) if dice.random() < share else None
@@ -821,7 +821,7 @@ def test_locked_out_hint_is_logged_once(world: Any) -> None:
 def test_25_bad_answers_in_a_row_lose_and_falsify_nothing(
     world: Any, kind: str, live_before: int
 ) -> None:
-    names = world.live(*NAMES[:60])
+    names = world.live(*NAMES[:30])
     world.standin.burst.extend(["live"] * live_before + [kind] * 25)
     for _ in range(9):
         code = world.run("--batch-pause", "60").code
@@ -830,4 +830,4 @@ def test_25_bad_answers_in_a_row_lose_and_falsify_nothing(
             break
     assert code == 0
     assert len(world.cache) == len(names) and world.all_live
-    assert len(world.standin.log) <= 60 + 25 + 30
+    assert len(world.standin.log) <= 30 + 25 + 30
