@@ -2048,13 +2048,12 @@ class Batches:
 def write_output(path: Path, sheet: Sheet, profiles: Mapping[str, Profile]) -> None:
     """Write the output: the input plus what is cached (username -> Profile).
 
-    If the output that it replaces has a line that neither the input nor the new output has,
-    somebody has typed into it: then it is copied to an unused path first. Raises OSError.
+    If somebody has typed into the output that it replaces, that is copied to an unused path first.
+    Raises OSError.
     """
     new = b"".join(sheet.render(profiles))
     old = path.read_bytes() if path.exists() else b""
-    unknown_lines = set(old.splitlines()).difference(new.splitlines(), [b""])
-    if unknown_lines and not unknown_lines <= sheet.lines():
+    if old != new and is_edited(old, new, sheet):
         copy = keep_copy(path, old, "bak")
         log.warning(
             "%s has lines that are neither in the input nor written by this run: kept it as %s. "
@@ -2063,6 +2062,12 @@ def write_output(path: Path, sheet: Sheet, profiles: Mapping[str, Profile]) -> N
             printable(str(copy)),
         )
     write_atomic(path, [new])
+
+
+def is_edited(old: bytes, new: bytes, sheet: Sheet) -> bool:
+    """Return whether an old output has a line that neither the input nor the new output has."""
+    unknown_lines = set(old.splitlines()).difference(new.splitlines(), [b""])
+    return bool(unknown_lines) and not unknown_lines <= sheet.lines()
 
 
 FIRST_GUESS = 10  # profiles that the estimate adds to those fetched so far, with a request each
