@@ -678,6 +678,7 @@ LOGIN_TITLE = re.compile(
     r"\blog[\s_-]?in(?:to)?\b|\bsign[\s_-]?in\b|challenge|checkpoint", re.IGNORECASE
 )
 EXCERPT_CHARACTERS = 80  # of a response that has neither a message nor a title
+PLAIN_TEXT_BYTES = 1000  # of a plain text that are looked at
 
 
 def web_address() -> Source:
@@ -713,17 +714,18 @@ def parse_web_response(username: str, response: Response) -> dict[str, Any]:
         return web_fields(user)
     page = html_page(response)
     title = page_title(page)
-    message = server_message(parsed, body)
+    message = json_message(parsed)
+    said = plain_text(body) if parsed is None else message
     redirect = headers.get("Location", "") if 300 <= status < 400 else ""
     is_empty = status in (200, 404) and not user
     refuses = bool(payload.get("require_login") or (is_empty and payload.get("errors")))
     is_login = bool(LOGIN_TITLE.search(title))
-    is_withheld = status == 400 and bool(WITHHELD_MESSAGE.search(message))
+    is_withheld = status == 400 and bool(WITHHELD_MESSAGE.search(said))
     outcomes: list[Outcome] = [
-        (bool(SERVER_FAILED.search(message)), NetworkError, "server error"),
+        (bool(SERVER_FAILED.search(said)), NetworkError, "server error"),
         (is_withheld, Withheld, "withheld"),
         (status in BLOCKED_STATUSES, Blocked, "blocked"),
-        (refuses or bool(BLOCK_MESSAGE.search(message)), Blocked, "blocked"),
+        (refuses or bool(BLOCK_MESSAGE.search(said)), Blocked, "blocked"),
         (payload.get("error") == BLOCK_ERROR, Blocked, "blocked"),
         (redirect != "" and is_block_redirect(redirect), Blocked, "blocked, a redirect"),
         (is_login, Blocked, "blocked, a login page"),
@@ -779,14 +781,17 @@ def page_title(page: str) -> str:
     return html.unescape(title[1]).strip() if title else ""
 
 
-def server_message(parsed: object, body: bytes) -> str:
-    """Return what the server says in words: the `message` of its JSON, or a body of plain text."""
-    if parsed is not None:
-        message = as_object(parsed).get("message")
-        return message if isinstance(message, str) else ""
-    text = excerpt(body).strip()
-    is_plain_text = "\0" not in text and not text.startswith(("{", "[", "<", '"'))
-    return text if is_plain_text else ""
+def json_message(parsed: object) -> str:
+    """Return the `message` of a JSON object, empty if it has none."""
+    message = as_object(parsed).get("message")
+    return message if isinstance(message, str) else ""
+
+
+def plain_text(body: bytes) -> str:
+    """Return how a body of plain text begins; empty if it is, or is a piece of, anything else."""
+    text = body[:PLAIN_TEXT_BYTES].decode("utf-8", "replace").strip()
+    is_plain = "\0" not in text and not text.startswith(("{", "[", "<", '"'))
+    return text if is_plain else ""
 
 
 def excerpt(body: bytes) -> str:
@@ -1014,12 +1019,12 @@ OPEN_STREAK_LIMIT = 5  # profiles left open in a row, while no cached profile ca
 NOT_FOUND_ONCE, LEFT_BY_OUTAGE = "not found once", "left by an outage"  # to be fetched again
 
 
-class Queue:
+class FetchQueue:
     """The open profiles in the order in which they are fetched, one by one.
 
     First come the rows from the resumed position on, then those above it. A profile that was
     fetched may be put back to the end: once because it was not found, and once because an outage
-    left it open.
+    left it open. It waits there once, whatever the reasons.
     """
 
     def __init__(self, open_profiles: Iterable[tuple[int, str]], rows_done: int) -> None:
@@ -1055,6 +1060,10 @@ class Queue:
     def was_put_back(self, username: str, reason: str) -> bool:
         """Return whether a profile was put back to the end for this reason."""
         return (username, reason) in self._put_back
+
+    def has_only_repeats(self) -> bool:
+        """Return whether profiles are waiting, all of which were fetched before."""
+        return len(self._waiting) == len(self._repeats) > 0
 
 
 class NotFoundClaims:
@@ -1107,7 +1116,7 @@ class Fetcher:
     limiter: RateLimiter
     waiter: Waiter
     profiles: Mapping[str, Profile]  # the cached ones
-    queue: Queue
+    queue: FetchQueue
     first_pause: float  # seconds
     was_answered: bool  # whether any profile was, in this run or recently
 
@@ -1274,7 +1283,8 @@ class Fetcher:
             self.limiter.block_for(wait)
             if isinstance(error, NotFound):
                 self.claims.add(username, error.what)
-            self.was_answered = self.was_answered or isinstance(error, Withheld)
+            if isinstance(error, Withheld):
+                self.was_answered = True
             raise
         self.claims.note_data(username)
         self.was_answered = True
@@ -1420,11 +1430,13 @@ class Cache:
             self._append(separator + render_entry(profile))
         self.profiles[profile.username] = profile
 
-    def remove(self, username: str) -> None:
-        """Forget a profile."""
+    def remove_not_found(self, username: str) -> None:
+        """Forget that a profile was not found; one that has data by now stays."""
         self.sync()
-        self._write_all({name: each for name, each in self.profiles.items() if name != username})
-        del self.profiles[username]
+        if self.profiles[username].error:
+            others = {name: each for name, each in self.profiles.items() if name != username}
+            self._write_all(others)
+            del self.profiles[username]
 
     def sync(self) -> bool:
         """Bring file and memory together, if another program has removed or changed the file.
@@ -1582,7 +1594,7 @@ class Progress:
     def move_to(self, rows_done: int) -> None:
         """Note that so many rows from the top are done."""
         self.rows_done = rows_done
-        self._write()
+        self.save()
 
     def advance_to(self, rows_done: int) -> None:
         """Note that so many rows from the top are done, if they are more than before."""
@@ -1592,7 +1604,7 @@ class Progress:
     def block_until(self, epoch: float) -> None:
         """Note that nothing is sent until then (epoch seconds)."""
         self.not_before = epoch
-        self._write()
+        self.save()
 
     def finish(self) -> None:
         """Note that the whole list is done: the next run starts at the top.
@@ -1604,7 +1616,8 @@ class Progress:
         else:
             self._path.unlink(missing_ok=True)
 
-    def _write(self) -> None:
+    def save(self) -> None:
+        """Write the file."""
         state: dict[str, Any] = {"last_processed_index": self.rows_done}
         if self.not_before > time.time():
             state["not_before"] = format_timestamp(math.ceil(self.not_before))
@@ -2048,15 +2061,15 @@ class Batches:
 def write_output(path: Path, sheet: Sheet, profiles: Mapping[str, Profile]) -> None:
     """Write the output: the input plus what is cached (username -> Profile).
 
-    If somebody has typed into the output that it replaces, that is copied to an unused path first.
-    Raises OSError.
+    If the output that it replaces has a line that is found nowhere else, as somebody typed into it
+    or has changed the input since, that output is copied to an unused path first. Raises OSError.
     """
     new = b"".join(sheet.render(profiles))
     old = path.read_bytes() if path.exists() else b""
     if old != new and is_edited(old, new, sheet):
         copy = keep_copy(path, old, "bak")
         log.warning(
-            "%s has lines that are neither in the input nor written by this run: kept it as %s. "
+            "%s has lines that the new output won't have: kept it as %s. "
             "Type your edits into the input; the output is made anew from it each time",
             printable(str(path)),
             printable(str(copy)),
@@ -2107,17 +2120,19 @@ class Enrichment:
             duration, end = format_duration(seconds), clock_time_in(seconds)
             log.info("Resuming an earlier pause until %s (%s)", end, duration)
             self.limiter.wait_until_unblocked()
+        are_repeats = False
         while self.queue:
+            if not are_repeats and self.queue.has_only_repeats():
+                are_repeats = True
+                log.info("Back to the profiles that are still open: %d", len(self.queue))
             username = self.queue.pop()
             if self.is_settled(username):  # another program has put it into the cache
                 continue
-            is_repeat = username in self.tried
             result = self._fetch(username)
+            self._reopen_refuted()
             index = self.queue.row_index[username]
             self.progress.advance_to(index + 1)
             log_progress(self, index, username, result)
-            if not is_repeat and len(self.queue) == self.queue.repeats() > 0:
-                log.info("Back to the profiles that are still open: %d", len(self.queue))
         if self.tried:
             self.checkpoint()
         self._note_end()
@@ -2166,13 +2181,14 @@ class Enrichment:
         return before_next + requests * each + self.pauses_ahead(fetches) * each_pause
 
     def checkpoint(self) -> None:
-        """Write the output, and the state if another program has changed or removed it.
+        """Write the output, and the state again if another program has changed or removed it.
 
         If the output can't be written, the log says so, and the next checkpoint tries again.
         Raises OSError on a full disk, and if the state can't be written.
         """
         self._since_checkpoint = 0
-        self.save_state()
+        self.save_cache()
+        self.progress.save()
         self.save_output()
 
     def save_output(self) -> None:
@@ -2190,17 +2206,17 @@ class Enrichment:
                 format_os_error(error),
             )
 
-    def save_state(self) -> None:
-        """See to it that everything fetched is in the cache file; raises OSError if it can't be."""
-        if self.cache.sync():
-            self.progress.move_to(self.progress.rows_done)
+    def save_cache(self) -> None:
+        """See to it that the cache file has what is known now; raises OSError if it can't."""
+        self._reopen_refuted()
+        self.cache.sync()
 
     def _note_end(self) -> None:
         """Note that the run is through its rows: all of them, or the first ones of a `--limit`."""
         if len(self.rows) == len(self.sheet.rows):
             self.progress.finish()
-        elif self.progress.rows_done < len(self.rows):
-            self.progress.move_to(len(self.rows))
+        else:
+            self.progress.advance_to(len(self.rows))
 
     def _fetch(self, username: str) -> str:
         """Fetch one profile, after the pause that may be due; returns what came of it, in words."""
@@ -2215,7 +2231,6 @@ class Enrichment:
         finally:
             self.batches.add()
             self._since_checkpoint += 1
-            self._reopen_refuted()
         self.unsaved = username
         self.cache.add(profile)
         self.unsaved = None
@@ -2227,7 +2242,7 @@ class Enrichment:
         """Forget what this run has cached as not found, if that has been refuted since."""
         for username in sorted(filter(self.fetcher.claims.is_refuted, self._not_found_now)):
             log.info("@%s: open again: the same was said of a profile that was fetched", username)
-            self.cache.remove(username)
+            self.cache.remove_not_found(username)
             self._not_found_now.discard(username)
 
     def _prepare_fetch(self) -> None:
@@ -2637,14 +2652,14 @@ def open_run(
     was_answered = bool(fetch_times) and fetch_times[-1] > time.time() - RECENTLY
     # Whether everything can be written is found out now, not after a night.
     write_output(args.output, sheet, cache.profiles)
-    progress.move_to(progress.rows_done)
+    progress.save()
     if args.force:
         start_afresh(cache, progress)
     limiter = RateLimiter(
         args.rate_limit, progress.not_before, waiter, lock.renew, progress.block_until
     )
     to_fetch = open_profiles(sheet.rows[: args.limit], source, cache.profiles)
-    queue = Queue(to_fetch, progress.rows_done)
+    queue = FetchQueue(to_fetch, progress.rows_done)
     fetcher = Fetcher(
         source, limiter, waiter, cache.profiles, queue, args.batch_pause, was_answered
     )
@@ -2722,18 +2737,20 @@ def last_checkpoint(run: Enrichment) -> str:
     """Write what can be written of a last checkpoint; returns what is saved, in words."""
     is_cached = is_output = False
     with contextlib.suppress(OSError):
-        run.save_state()
+        run.save_cache()
         is_cached = True
+    with contextlib.suppress(OSError):
+        run.progress.save()  # which costs nothing if it is lost
     with contextlib.suppress(OSError):
         run.save_output()
         is_output = run.output_error is None
-    all_but = f"everything but @{run.unsaved}" if run.unsaved else "everything so far"
+    fetched = f"everything but @{run.unsaved}" if run.unsaved else "everything so far"
     if is_cached and is_output:
-        return f"{all_but} is saved"
+        return f"{fetched} is saved"
     if is_cached:
-        return "what was fetched is in the cache, not in the output"
+        return f"{fetched} is in the cache, not in the output"
     if is_output:
-        return "what was fetched is in the output, not in the cache"
+        return f"{fetched} is in the output, not in the cache"
     return "what was fetched since the last checkpoint may be lost"
 
 

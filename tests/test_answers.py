@@ -100,6 +100,7 @@ MORE_ANSWERS: list[tuple[tuple[int, dict[str, str], bytes], Any]] = [
     (data(404, {"message": "Something went wrong"}), ig.NetworkError),
     (data(400, {"message": "Please log in to continue."}), ig.Blocked),
     (data(400, {"message": "the catalog includes nothing"}), ig.UnexpectedResponse),
+    ((400, {}, b"About this request: " + b"x" * 80 + b". Please wait a few minutes"), ig.Blocked),
     (data(400, {"require_login": True}), ig.Blocked),
     (data(400, {"errors": ["x"]}), ig.UnexpectedResponse),
     (data(400, {"message": "asset://login.challenge/x, an asset, has been deleted"}), ig.Withheld),

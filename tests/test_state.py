@@ -697,8 +697,8 @@ def test_a_state_file_that_cannot_be_written_is_found_out_before_the_first_reque
     ("is_cached", "is_output", "words"),
     [
         (True, True, "everything but @profile.003 is saved"),
-        (True, False, "what was fetched is in the cache, not in the output"),
-        (False, True, "what was fetched is in the output, not in the cache"),
+        (True, False, "everything but @profile.003 is in the cache, not in the output"),
+        (False, True, "everything but @profile.003 is in the output, not in the cache"),
         (False, False, "what was fetched since the last checkpoint may be lost"),
     ],
 )
@@ -727,6 +727,25 @@ def test_no_sentence_says_saved_of_what_was_not(
         assert list(world.cache) == names[:3]
     if is_output:
         assert [name for name, text in world.biographies().items() if text] == names[:3]
+
+
+def test_a_progress_file_that_cannot_be_written_at_the_end_leaves_everything_saved(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = world.live(*NAMES[:6])
+    write = ig.Progress.save
+
+    def refuse(progress: ig.Progress) -> None:
+        if progress.rows_done >= 3:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(world.progress_file))
+        write(progress)
+
+    monkeypatch.setattr(ig.Progress, "save", refuse)
+    result = world.run()
+    assert result.code == 1
+    assert "ig_progress.json: Read-only file system" in result.log
+    assert "everything so far is saved; to resume" in result.log
+    assert list(world.cache) == names[:3]
 
 
 def test_a_wait_whose_file_is_removed_goes_on_in_the_next_run_all_the_same(world: Any) -> None:
