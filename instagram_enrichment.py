@@ -54,6 +54,7 @@ import csv
 import email.utils
 import errno
 import fcntl
+import functools
 import html
 import http.cookiejar
 import itertools
@@ -70,9 +71,10 @@ import threading
 import time
 import unicodedata
 import urllib.parse
+from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -444,12 +446,22 @@ class RateLimiter:
     def __post_init__(self) -> None:
         self._next_token = Deadline.after(min(refill_seconds(self.per_minute), LONGEST_FIRST_WAIT))
         self._blocked_until = Deadline.after(self.not_before - time.time())
+        self._is_resumed = False
+
+    def resume_earlier_pause(self) -> None:
+        """Wait for the rest of the pause that an earlier run left, and say so."""
+        if not self._is_resumed and (seconds := self.blocked_for()):
+            duration, end = format_duration(seconds), clock_time_in(seconds)
+            log.info("Resuming an earlier pause until %s (%s)", end, duration)
+            self.wait_until_unblocked()
+        self._is_resumed = True
 
     def acquire(self) -> None:
         """Wait for the token, take it, then let a random 2 to 4 seconds pass.
 
         The next token fills in meanwhile, so that the jitter costs nothing at 15 a minute or less.
         """
+        self.resume_earlier_pause()
         self.wait_until_unblocked()
         self.waiter.wait_until(self._next_token)
         self._next_token = Deadline.after(refill_seconds(self.per_minute))
@@ -567,7 +579,7 @@ def as_object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes | str) -> dict[str, Any]:
     """Parse a JSON object; {} if the body isn't one."""
     return as_object(parse_json(body))
 
@@ -580,6 +592,8 @@ def parse_json(body: bytes | str) -> Any:
         return None
 
 
+USED_UP = 95.0  # percent of what a rolling hour allows
+USED_UP_WAIT = 300.0  # seconds for which nothing is sent then
 REGAIN_ACCESS = re.compile(r'"estimated_time_to_regain_access"\s*:\s*"?(\d+)')
 
 
@@ -600,6 +614,17 @@ def requested_wait(headers: Mapping[str, str]) -> float:
     return min(max(seconds, 60 * minutes, 0.0), LONGEST_WAIT)
 
 
+def used_percent(headers: Mapping[str, str]) -> float:
+    """Return how much of what a rolling hour allows is used, in percent; 0 if it isn't told.
+
+    Read from X-App-Usage (Meta, "Rate limiting"): the percentages of calls and of two kinds of
+    time.
+    """
+    usage = parse_object(headers.get("X-App-Usage", ""))
+    values = [usage.get(name) for name in ("call_count", "total_time", "total_cputime")]
+    return max((float(each) for each in values if isinstance(each, (int, float))), default=0.0)
+
+
 def parse_http_date(value: str) -> float:
     """Read an HTTP date as epoch seconds; 0 if it isn't one."""
     try:
@@ -608,33 +633,53 @@ def parse_http_date(value: str) -> float:
         return 0.0
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where profiles are fetched: how to send a request, and what a response means.
-
-    `parse(username, response)` returns profile fields, or raises the FetchError that fits, or
-    StoppedError if no further request makes sense. `headers` may hold a secret.
-    """
+class Source(ABC):
+    """Where profiles are fetched: how to check its set-up, how to fetch, what a response means."""
 
     name: str
-    request: Callable[[str], tuple[str, dict[str, str]]]  # username -> URL and query
-    headers: Mapping[str, str] = field(repr=False)
-    parse: Callable[[str, Response], dict[str, Any]]
+    headers: Mapping[str, str]  # of every request; may hold a secret
     fields: frozenset[str]  # the profile fields that it can fill
     body_optional_statuses: tuple[int, ...]  # conclusive, even if the body never comes
     not_found_error: str  # the `error` of a profile that it does not have
-    can_be_witness: Callable[[Profile], bool]  # whether it is sure to show this live profile
-    locked_out_hint: str  # what to tell a user whose first requests are blocked; "" for nothing
-    withheld_hint: str  # what fetches profiles that it withholds; "" if it withholds none
+    locked_out_hint = ""  # what to tell a user whose first requests are blocked; "" for nothing
+    withheld_hint = ""  # what fetches profiles that it withholds
+
+    def check_set_up(self, client: Client) -> None:
+        """Find out, before the first profile, whether the user's set-up is complete.
+
+        Raises UnusableError if it isn't, and StoppedError if that can't be found out now.
+        """
+
+    def warnings(self, seconds: float) -> list[str]:
+        """Return what will get in the way of a run that is estimated to take so many seconds."""
+        return []
+
+    @abstractmethod
+    def request(self, username: str) -> tuple[str, dict[str, str]]:
+        """Return the URL and the query that fetch a profile."""
+
+    @abstractmethod
+    def parse(self, username: str, response: Response) -> dict[str, Any]:
+        """Return the profile fields that a response holds, or raise the FetchError that fits.
+
+        Raises StoppedError if no further request makes sense.
+        """
+
+    @abstractmethod
+    def can_be_witness(self, profile: Profile) -> bool:
+        """Return whether it is sure to show this live profile."""
+
+    def settles(self, profile: Profile | None, wanted: Collection[str]) -> bool:
+        """Return whether what is cached of a profile leaves none of the `wanted` fields to fetch.
+
+        `profile` is None if nothing is cached.
+        """
+        return profile is not None and profile.error in (None, NOT_FOUND, self.not_found_error)
 
     def unfilled_columns(self) -> str:
         """Name the columns that it can't fill, as a suffix in brackets; "" if there are none."""
         columns = [column for column, name in COLUMNS.items() if name not in self.fields]
         return f" (nothing for {', '.join(columns)})" if columns else ""
-
-    def settles(self, profile: Profile | None) -> bool:
-        """Return whether what is cached of a profile leaves nothing to fetch."""
-        return profile is not None and profile.error in (None, NOT_FOUND, self.not_found_error)
 
 
 # ==================================================================================================
@@ -681,25 +726,36 @@ EXCERPT_CHARACTERS = 80  # of a response that has neither a message nor a title
 PLAIN_TEXT_BYTES = 1000  # of a plain text that are looked at
 
 
-def web_address() -> Source:
-    """Return Instagram's public web API, which needs no login if it is open."""
-    return Source(
-        name="Instagram's web address",
-        request=lambda username: (API_URL, {"username": username}),
-        headers={
-            "x-ig-app-id": APP_ID,
-            "User-Agent": USER_AGENT,
-            "Accept": "*/*",
-            "Accept-Language": "en-US,en;q=0.9",
-        },
-        parse=parse_web_response,
-        fields=frozenset(FIELD_TYPES),
-        body_optional_statuses=BLOCKED_STATUSES,
-        not_found_error=NOT_FOUND,
-        can_be_witness=lambda profile: True,
-        locked_out_hint=LOCKED_OUT_HINT,
-        withheld_hint=WITHHELD_HINT,
-    )
+class WebAddress(Source):
+    """Instagram's public web API, which needs no login if it is open."""
+
+    name = "Instagram's web address"
+    headers: Mapping[str, str] = {
+        "x-ig-app-id": APP_ID,
+        "User-Agent": USER_AGENT,
+        "Accept": "*/*",
+        "Accept-Language": "en-US,en;q=0.9",
+    }
+    fields = frozenset(FIELD_TYPES)
+    body_optional_statuses = BLOCKED_STATUSES
+    not_found_error = NOT_FOUND
+    locked_out_hint = LOCKED_OUT_HINT
+    withheld_hint = WITHHELD_HINT
+
+    def request(self, username: str) -> tuple[str, dict[str, str]]:
+        return API_URL, {"username": username}
+
+    def parse(self, username: str, response: Response) -> dict[str, Any]:
+        return parse_web_response(username, response)
+
+    def can_be_witness(self, profile: Profile) -> bool:
+        return not is_from_graph_api(profile)  # which doesn't tell that it is shown here, too
+
+    def settles(self, profile: Profile | None, wanted: Collection[str]) -> bool:
+        lacks_category = profile is not None and is_from_graph_api(profile)
+        return super().settles(profile, wanted) and not (
+            lacks_category and "category_name" in wanted
+        )
 
 
 def parse_web_response(username: str, response: Response) -> dict[str, Any]:
@@ -717,6 +773,7 @@ def parse_web_response(username: str, response: Response) -> dict[str, Any]:
     message = json_message(parsed)
     said = plain_text(body) if parsed is None else message
     redirect = headers.get("Location", "") if 300 <= status < 400 else ""
+    is_block_redirect = redirect != "" and bool(BLOCK_REDIRECT.fullmatch(redirect))
     is_empty = status in (200, 404) and not user
     refuses = bool(payload.get("require_login") or (is_empty and payload.get("errors")))
     is_login = bool(LOGIN_TITLE.search(title))
@@ -727,7 +784,7 @@ def parse_web_response(username: str, response: Response) -> dict[str, Any]:
         (status in BLOCKED_STATUSES, Blocked, "blocked"),
         (refuses or bool(BLOCK_MESSAGE.search(said)), Blocked, "blocked"),
         (payload.get("error") == BLOCK_ERROR, Blocked, "blocked"),
-        (redirect != "" and is_block_redirect(redirect), Blocked, "blocked, a redirect"),
+        (is_block_redirect, Blocked, "blocked, a redirect"),
         (is_login, Blocked, "blocked, a login page"),
         (status == 200 and is_failure, Blocked, "blocked, status fail"),
         (500 <= status < 600, NetworkError, "server error"),
@@ -747,24 +804,22 @@ def parse_web_response(username: str, response: Response) -> dict[str, Any]:
 def web_fields(user: Mapping[str, Any]) -> dict[str, Any]:
     """Return the profile fields of Instagram's `data.user`, each of which has had two names."""
     followers = as_object(user.get("edge_followed_by"))
+    is_business = first_of(bool, user.get("is_business_account"), user.get("is_business"))
+    # Without a badge, a professional account would be taken for one that the Graph API has shown.
+    no_badge = False if is_business else None
     return {
         "full_name": user.get("full_name"),
         "biography": user.get("biography"),
         "category_name": first_of(str, user.get("category_name"), user.get("category")),
         "follower_count": first_of(int, followers.get("count"), user.get("follower_count")),
-        "is_business": first_of(bool, user.get("is_business_account"), user.get("is_business")),
-        "is_verified": user.get("is_verified"),
+        "is_business": is_business,
+        "is_verified": first_of(bool, user.get("is_verified"), no_badge),
     }
 
 
 def first_of(kind: type, *values: object) -> object:
     """Return the first value that is of that type and not an empty text; None if there is none."""
     return next((value for value in values if type(value) is kind and value != ""), None)
-
-
-def is_block_redirect(location: str) -> bool:
-    """Return whether a redirect leads to a login or another page that visitors are sent to."""
-    return bool(BLOCK_REDIRECT.fullmatch(location))
 
 
 def html_page(response: Response) -> str:
@@ -803,76 +858,267 @@ def excerpt(body: bytes) -> str:
 # Graph API
 # ==================================================================================================
 
-# Numbers of Meta's pages "Business Discovery", "Rate limiting" and "Error codes".
+# From Meta's pages "Business Discovery", "IG User", "Access Tokens: debugging", "Rate limiting" and
+# "Error codes".
 GRAPH_URL = "https://graph.facebook.com/v25.0/"
+DISCOVERY = "business_discovery.username(%s){username,name,biography,followers_count}"
 TOKEN_VARIABLE = "INSTAGRAM_ACCESS_TOKEN"
+PERMISSIONS = ("instagram_basic", "instagram_manage_insights", "pages_read_engagement")
 RATE_LIMIT_STATUS = 429
 NO_SUCH_ACCOUNT = 110
-RATE_LIMIT_CODES = {4, 17, 32, 613, 80002}
-TRANSIENT_CODES = {1, 2}
-TOKEN_CODES = {102, 190}
-PERMISSION_CODES = {10, *range(200, 300)}
-ACCOUNT_NOT_VISIBLE = (100, 33)  # code and subcode, about the account that asks
-PERMISSIONS = "instagram_basic, instagram_manage_insights and pages_read_engagement"
+RATE_LIMIT_CODES = (4, 17, 32, 368, 613, 80002, 80006)
+TRANSIENT_CODES = (-1, 1, 2)
+TOKEN_CODES = (102, 190)
+PERMISSION_CODES = (10, *range(200, 300))
+ACCOUNT_ID = re.compile(r"[0-9]{1,30}")
+NO_DISCOVERY = re.compile(r"nonexisting field \(business_discovery\)")
+# A token may end before a run that meets the hourly limit: at 200 calls an hour, as some report it,
+# 10 requests a minute take three times as long as estimated.
+SLOWED_BY_LIMIT = 3
+
+# What to do about a problem with the set-up.
+NEW_TOKEN = f"make a new one (the README says how), and put it into {TOKEN_VARIABLE}"
+OTHER_KIND_OF_TOKEN = f"it is cut short, or of another kind (as of Instagram Login); {NEW_TOKEN}"
+NEW_PERMISSIONS = (
+    f"make a token with {', '.join(PERMISSIONS)} (the README says how); if you manage the Page "
+    "through Business Manager, add ads_read or ads_management"
+)
+NEW_APP = "make an app of the type Business, and a token of that app (the README says how)"
+LEAVE_OUT_ID = (
+    "the id behind --graph-api may be that of a Page, or mistyped: leave it out, and the token "
+    "tells it; if it does not, the token may be one of Instagram Login: make a new one (the README "
+    "says how)"
+)
+FOLLOW_IT = "follow what it asks there, and run the same command again"
+NO_ACCOUNT = """\
+the access token shows no Instagram account to fetch as (Pages that it shows: {}).
+  - If your Page is missing: make the token again (the README says how), and choose your Page and
+    your Instagram account in the window that opens.
+  - If it is still missing, it belongs to a Business Portfolio: choose that in the window, too, and
+    add the permission business_management to the token.
+  - If the Page is there: link your Instagram account, a professional one, to it in its settings."""
 
 
-def graph_api(account_id: str, token: str) -> Source:
-    """Return Meta's Business Discovery, as the professional account with that id.
+class Page(NamedTuple):
+    """A Facebook Page that the access token shows."""
 
-    It shows professional accounts only.
+    name: str
+    account_id: str  # of the Instagram account that is linked to it; "" if there is none
+    account: str  # how people call that account: its @username
+
+
+class GraphApi(Source):
+    """Meta's Business Discovery, as the user's own professional account.
+
+    It shows professional accounts only. `account_id` is the numeric id of the user's account; if it
+    is empty, the access token tells it.
     """
-    query = "business_discovery.username(%s){username,name,biography,followers_count}"
-    return Source(
-        name="Instagram's official API",
-        request=lambda username: (GRAPH_URL + account_id, {"fields": query % username}),
-        headers={"Authorization": f"Bearer {token}"},
-        parse=parse_graph_response,
-        fields=frozenset({"full_name", "biography", "follower_count", "is_business"}),
-        body_optional_statuses=(RATE_LIMIT_STATUS,),
-        not_found_error=NOT_PROFESSIONAL,
-        can_be_witness=lambda profile: profile.is_business is True,
-        locked_out_hint="",
-        withheld_hint="",
-    )
+
+    name = "Instagram's official API"
+    fields = frozenset({"full_name", "biography", "follower_count", "is_business"})
+    body_optional_statuses = (RATE_LIMIT_STATUS,)
+    not_found_error = NOT_PROFESSIONAL
+
+    def __init__(self, account_id: str, token: str) -> None:
+        self.headers = {"Authorization": f"Bearer {token}"}
+        self._token = token
+        self._account_id = account_id
+        self._expires_at = math.inf  # epoch seconds: when the token ends
+        self._missing_permissions: list[str] = []
+
+    def request(self, username: str) -> tuple[str, dict[str, str]]:
+        return GRAPH_URL + self._account_id, {"fields": DISCOVERY % username}
+
+    def parse(self, username: str, response: Response) -> dict[str, Any]:
+        return parse_graph_response(username, response)
+
+    def can_be_witness(self, profile: Profile) -> bool:
+        return profile.is_business is True
+
+    def check_set_up(self, client: Client) -> None:
+        log.info("Checking the access token for %s", self.name)
+        if not self._account_id:
+            page = choose_page(self._fetch_pages(client))
+            self._account_id = page.account_id
+            self.name = f"{self.name}, as {page.account}"
+        self._check_token(client)
+
+    def warnings(self, seconds: float) -> list[str]:
+        texts = []
+        if self._missing_permissions:
+            texts.append(
+                f"The access token lacks {', '.join(self._missing_permissions)}: if profiles "
+                "can't be fetched, make a new one with that, too (the README says how)"
+            )
+        remaining = self._expires_at - time.time()
+        if remaining < SLOWED_BY_LIMIT * seconds:
+            texts.append(
+                f"The access token ends at {clock_time_in(remaining)}; the run is estimated to end "
+                f"at {clock_time_in(seconds)}, later if it meets Meta's hourly limit. Better stop "
+                "it now and extend the token first: one straight from the Graph API Explorer lasts "
+                "an hour or two, one extended in the Access Token Debugger 60 days"
+            )
+        return texts
+
+    def _fetch_pages(self, client: Client) -> list[Page]:
+        query = {"fields": "name,instagram_business_account{id,username}", "limit": "100"}
+        try:
+            return client.send("me/accounts", GRAPH_URL + "me/accounts", query, parse_pages)
+        except (Blocked, NetworkError) as error:
+            raise StoppedError(
+                f"{self.name} can't tell your account now ({error}): "
+                "check the connection, and run the same command again later"
+            ) from error
+        except StoppedError as error:
+            raise UnusableError(str(error)) from error
+        except FetchError as error:
+            raise UnusableError(
+                f"{self.name} does not tell your account ({error}): "
+                "give the account's id behind --graph-api"
+            ) from error
+
+    def _check_token(self, client: Client) -> None:
+        """Ask whether the token is valid, for how long, and for what; Meta need not tell."""
+        query = {"input_token": self._token}
+        try:
+            token = client.send_once("debug_token", GRAPH_URL + "debug_token", query, parse_token)
+        except ReportedError as error:
+            log.info("The access token can't be checked (%s): going on without", error)
+            return
+        if token.get("is_valid") is False:
+            words = meta_words(as_object(token.get("error")))
+            raise UnusableError(f"the access token is not valid{words}: {NEW_TOKEN}")
+        expires_at, scopes = token.get("expires_at"), token.get("scopes")
+        if type(expires_at) is int and expires_at > 0:  # 0 is never
+            self._expires_at = expires_at
+        if isinstance(scopes, list):
+            self._missing_permissions = [each for each in PERMISSIONS if each not in scopes]
+
+
+def choose_page(pages: Sequence[Page]) -> Page:
+    """Return the Page that has an Instagram account.
+
+    Raises UnusableError if there is none, and if there are several accounts.
+    """
+    linked = {page.account_id: page for page in pages if page.account_id}
+    if not linked:
+        names = ", ".join(f"'{page.name}'" for page in pages)
+        raise UnusableError(NO_ACCOUNT.format(names or "none"))
+    if len(linked) > 1:
+        choices = "".join(
+            f"\n  --graph-api {page.account_id}  for {page.account} (Page '{page.name}')"
+            for page in linked.values()
+        )
+        raise UnusableError(
+            f"the access token shows {len(linked)} Instagram accounts to fetch as. Choose one:"
+            f"{choices}"
+        )
+    return next(iter(linked.values()))
+
+
+def parse_pages(response: Response) -> list[Page]:
+    """Return the Pages that a response of me/accounts names; raises as `parse_graph_response`."""
+    entries = parse_object(response.body).get("data")
+    if response.status != 200 or not isinstance(entries, list):
+        raise graph_error(response)
+    pages = []
+    for entry in map(as_object, entries):
+        account = as_object(entry.get("instagram_business_account"))
+        account_id, username = str(account.get("id", "")), account.get("username")
+        if not ACCOUNT_ID.fullmatch(account_id):
+            account_id = ""
+        called = f"@{username}" if username else f"the account {account_id}"
+        pages.append(Page(printable(str(entry.get("name"))), account_id, printable(called)))
+    return pages
+
+
+def parse_token(response: Response) -> dict[str, Any]:
+    """Return what a response of debug_token says; raises as `parse_graph_response`."""
+    token = parse_object(response.body).get("data")
+    if response.status != 200 or not isinstance(token, dict):
+        raise graph_error(response)
+    return token
 
 
 def parse_graph_response(username: str, response: Response) -> dict[str, Any]:
     """Return the profile fields that a response of the Graph API holds, or raise a FetchError.
 
-    Raises StoppedError if the token or its account can't be used.
+    Raises StoppedError if the set-up is wrong: the token, its permissions, or the account.
     """
-    status, _, body = response
-    parsed = parse_json(body)
-    user = as_object(as_object(parsed).get("business_discovery"))
-    if status == 200 and user and is_about(username, user):
+    user = as_object(parse_object(response.body).get("business_discovery"))
+    if response.status == 200 and user:
+        if not is_about(username, user):
+            raise UnexpectedResponse("data about another profile (status 200)")
         return {
             "full_name": user.get("name"),
             "biography": user.get("biography"),
             "follower_count": user.get("followers_count"),
             "is_business": True,
         }
+    raise graph_error(response)
+
+
+def graph_error(response: Response) -> Exception:
+    """Return what a response without data means: a FetchError, or a StoppedError for the set-up."""
+    status, _, body = response
+    parsed = parse_json(body)
     error = as_object(as_object(parsed).get("error"))
     code = error.get("code") if type(error.get("code")) is int else None
+    words = meta_words(error)
+    where = f"status {status}" if code is None else f"error {code}"
+    if problem := set_up_problem(code, error.get("error_subcode"), words):
+        what, advice = problem
+        return StoppedError(f"{what} ({where}{words}): {advice}")
     is_transient = code in TRANSIENT_CODES or error.get("is_transient") is True
-    is_not_visible = (code, error.get("error_subcode")) == ACCOUNT_NOT_VISIBLE
-    bad_token = f"the access token is refused: put a new one into {TOKEN_VARIABLE}"
-    bad_permission = f"a permission is missing: the access token needs {PERMISSIONS}"
-    bad_account = "the access token does not see the account of --graph-api"
     outcomes: list[Outcome] = [
-        (code in TOKEN_CODES, StoppedError, bad_token),
-        (code in PERMISSION_CODES, StoppedError, bad_permission),
-        (is_not_visible, StoppedError, bad_account),
         (code == NO_SUCH_ACCOUNT, NotFound, ERRORS[NOT_PROFESSIONAL]),
         (status == RATE_LIMIT_STATUS or code in RATE_LIMIT_CODES, Blocked, "blocked, a rate limit"),
         (500 <= status < 600 or is_transient, NetworkError, "server error"),
         (status == 200 and parsed is None, NetworkError, "no JSON"),
-        (not is_about(username, user), UnexpectedResponse, "data about another profile"),
         (True, UnexpectedResponse, "unexpected response"),
     ]
+    return first_applying(outcomes, where, words.removeprefix(": "))
+
+
+def set_up_problem(code: int | None, subcode: object, words: str) -> tuple[str, str] | None:
+    """Return what is wrong with the set-up and what to do about it; None if nothing is.
+
+    `words` are Meta's own.
+    """
+    bad_token = "the access token is refused"
+    is_token = code in TOKEN_CODES
+    problems = [
+        (is_token and subcode == 459, bad_token, f"log in to facebook.com, {FOLLOW_IT}"),
+        (is_token and "Cannot parse access token" in words, bad_token, OTHER_KIND_OF_TOKEN),
+        (is_token, bad_token, f"it may have expired; {NEW_TOKEN}"),
+        (code in PERMISSION_CODES, "a permission is missing", NEW_PERMISSIONS),
+        (code == 3, "the app of your access token can't do this", NEW_APP),
+        (
+            code == 100 and bool(NO_DISCOVERY.search(words)),
+            "this is no Instagram account",
+            LEAVE_OUT_ID,
+        ),
+        (code == 100 and subcode == 33, "the account to fetch as is not shown", LEAVE_OUT_ID),
+        (code == 803, "the account to fetch as does not exist", LEAVE_OUT_ID),
+        (code == 25, "your account is restricted", f"log in to Instagram with it, {FOLLOW_IT}"),
+        (code == 2635, "the API has changed", "get a newer version of this program"),
+    ]
+    return next(((what, advice) for applies, what, advice in problems if applies), None)
+
+
+def meta_words(error: Mapping[str, Any]) -> str:
+    """Return the message of an error after a colon; empty if it has none."""
     message = error.get("message")
-    is_told = isinstance(message, str) and code not in (*TOKEN_CODES, NO_SUCH_ACCOUNT)
-    where = f"status {status}" if code is None else f"error {code}"
-    raise first_applying(outcomes, where, printable(str(message)) if is_told else "")
+    return f": {printable(message.strip().rstrip('.'))}" if isinstance(message, str) else ""
+
+
+def is_from_graph_api(profile: Profile) -> bool:
+    """Return whether the data of a profile came from here, where no badge and no category are told.
+
+    The web address always tells of a professional account whether it has a badge.
+    """
+    is_without = profile.category_name is None and profile.is_verified is None
+    return is_without and profile.is_business is True
 
 
 # ==================================================================================================
@@ -1003,13 +1249,88 @@ def check_proxy(url: str) -> None:
         )
 
 
+RETRIES = 3
+BLOCKED_WAIT = 60.0  # seconds for which nothing is sent after a blocked response
+BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds; the limiter may wait longer
+
+
+class Client:
+    """Sends requests at the limiter's pace, and waits for as long as their responses ask.
+
+    `what` names in the log what is fetched; `parse` gives a response's meaning: a result, or the
+    error that it raises.
+    """
+
+    def __init__(self, source: Source, limiter: RateLimiter, waiter: Waiter) -> None:
+        self.requests = 0  # sent in this run
+        self._limiter = limiter
+        self._transport = Transport(source, waiter)
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((Blocked, NetworkError)),
+            stop=tenacity.stop_after_attempt(1 + RETRIES),
+            wait=BACKOFF,
+            sleep=lambda seconds: waiter.wait_until(Deadline.after(seconds)),
+            before_sleep=self._log_retry,
+            reraise=True,
+        )
+
+    @property
+    def has_reached_server(self) -> bool:
+        """Whether any response has come back yet."""
+        return self._transport.reached
+
+    def send(
+        self, what: str, url: str, query: dict[str, str], parse: Callable[[Response], Result]
+    ) -> Result:
+        """Send one request, again after a blocked response or a network error.
+
+        Raises NetworkError, and what `parse` raises.
+        """
+        result: Result = self._retrying(self.send_once, what, url, query, parse)
+        return result
+
+    def send_once(
+        self, what: str, url: str, query: dict[str, str], parse: Callable[[Response], Result]
+    ) -> Result:
+        """Send one request, once it may be sent; raises NetworkError, and what `parse` raises."""
+        self._limiter.acquire()
+        self.requests += 1
+        response = self._transport.get(url, query)
+        log.debug("%s: status %d, %d bytes", what, response.status, len(response.body))
+        self._limiter.block_for(requested_wait(response.headers))
+        if (percent := used_percent(response.headers)) >= USED_UP:
+            self._limiter.block_for(USED_UP_WAIT)
+            self._log_used_up(percent)
+        try:
+            return parse(response)
+        except Blocked:
+            self._limiter.block_for(BLOCKED_WAIT)
+            raise
+
+    def _log_used_up(self, percent: float) -> None:
+        seconds = self._limiter.blocked_for()
+        duration, end = format_duration(seconds), clock_time_in(seconds)
+        log.info("%.0f%% of the hourly limit is used: pausing %s, until %s", percent, duration, end)
+
+    def _log_retry(self, state: tenacity.RetryCallState) -> None:
+        """Log why something is fetched again, and when."""
+        error = state.outcome.exception() if state.outcome else None
+        seconds = max(state.upcoming_sleep, self._limiter.seconds_until_ready())
+        log.info(
+            "%s: %s; try %d of %d in %s, at %s",
+            state.args[0],
+            error,
+            state.attempt_number + 1,
+            1 + RETRIES,
+            format_duration(seconds),
+            clock_time_in(seconds),
+        )
+
+
 # ==================================================================================================
 # Fetching
 # ==================================================================================================
 
-RETRIES = 3
-BLOCKED_WAIT = 60.0  # seconds for which nothing is sent after a blocked response
-BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds; the limiter may wait longer
 FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; nobody is bothered
 GIVE_UP_AFTER = 24 * 3600.0  # seconds of an outage in which the machine was awake
 GIVE_UP_UNANSWERED_AFTER = 4 * 3600.0  # the same, while there is no live profile
@@ -1113,30 +1434,26 @@ class Fetcher:
     """
 
     source: Source
+    client: Client
     limiter: RateLimiter
-    waiter: Waiter
     profiles: Mapping[str, Profile]  # the cached ones
     queue: FetchQueue
     first_pause: float  # seconds
     was_answered: bool  # whether any profile was, in this run or recently
 
     def __post_init__(self) -> None:
-        self.requests = 0  # sent in this run
         self.claims = NotFoundClaims()
         self.outage: FetchError | None = None  # what shows that nothing can be fetched
         self._pause = 0.0  # seconds: the last one of this outage
         self._outage_began = math.inf  # of time.monotonic()
         self._open_streak: list[str] = []  # the profiles left open since the last answered one
         self._hint_logged = False
-        self._transport = Transport(self.source, self.waiter)
-        self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((Blocked, NetworkError)),
-            stop=tenacity.stop_after_attempt(1 + RETRIES),
-            wait=BACKOFF,
-            sleep=lambda seconds: self.waiter.wait_until(Deadline.after(seconds)),
-            before_sleep=self._log_retry,
-            reraise=True,
-        )
+        self._requests_before = self.client.requests
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent for profiles in this run."""
+        return self.client.requests - self._requests_before
 
     def fetch(self, username: str) -> Profile:
         """Fetch a profile of the list: its data, or that it does not exist.
@@ -1145,12 +1462,14 @@ class Fetcher:
         that), and StoppedError if going on makes no sense.
         """
         try:
-            fields = self._retrying(self._send, username)
+            fields = self.client.send(*self._request(username))
         except Withheld:
             self._note_answer()
             raise
         except FetchError as error:
             if isinstance(error, NotFound) and self._is_confirmed(username):
+                if self.has_data(username):  # of another source, which is kept
+                    raise
                 return fetched_now(username, {"error": self.source.not_found_error})
             self._decide_what_is_affected(username, error)
             raise
@@ -1201,7 +1520,7 @@ class Fetcher:
 
         Puts back what is to be fetched again. Raises StoppedError if nothing was ever reached.
         """
-        if not self._transport.reached:
+        if not self.client.has_reached_server:
             raise StoppedError(
                 f"{self.source.name} can't be reached ({error}): "
                 "check the connection and the proxy settings"
@@ -1253,7 +1572,7 @@ class Fetcher:
     def _witness_error(self, witness: str) -> FetchError | None:
         """Fetch a witness; returns what came instead of an answer, or None."""
         try:
-            self._send(witness)
+            self.client.send_once(*self._request(witness))
         except Withheld:
             return None
         except FetchError as error:
@@ -1265,26 +1584,30 @@ class Fetcher:
         can_be = self.source.can_be_witness
         return [name for name, known in self.profiles.items() if not known.error and can_be(known)]
 
-    def _send(self, username: str) -> dict[str, Any]:
-        """Send one request, once it may be sent; returns and raises as the source's `parse`."""
-        self.limiter.acquire()
-        self.requests += 1
-        response = self._transport.get(*self.source.request(username))
-        log.debug("@%s: status %d, %d bytes", username, response.status, len(response.body))
-        wait = requested_wait(response.headers)
+    def has_data(self, username: str) -> bool:
+        """Return whether data of a profile is cached."""
+        return username in self.profiles and not self.profiles[username].error
+
+    def _request(
+        self, username: str
+    ) -> tuple[str, str, dict[str, str], Callable[[Response], dict[str, Any]]]:
+        """Return the arguments for `client` that fetch a profile."""
+        url, query = self.source.request(username)
+        return f"@{username}", url, query, functools.partial(self._parse, username)
+
+    def _parse(self, username: str, response: Response) -> dict[str, Any]:
+        """Return and raise as the source's `parse`, and note what follows for other profiles."""
         try:
             fields = self.source.parse(username, response)
+        except NotFound as error:
+            self.claims.add(username, error.what)
+            raise
+        except Withheld:
+            self.was_answered = True
+            raise
         except Blocked:
-            self.limiter.block_for(max(wait, BLOCKED_WAIT))
             if not self._hint_logged and not self.was_answered:
                 self._log_locked_out_hint()
-            raise
-        except FetchError as error:
-            self.limiter.block_for(wait)
-            if isinstance(error, NotFound):
-                self.claims.add(username, error.what)
-            if isinstance(error, Withheld):
-                self.was_answered = True
             raise
         self.claims.note_data(username)
         self.was_answered = True
@@ -1294,20 +1617,6 @@ class Fetcher:
         self._hint_logged = True
         if self.source.locked_out_hint:
             log.warning("%s", self.source.locked_out_hint)
-
-    def _log_retry(self, state: tenacity.RetryCallState) -> None:
-        """Log why a profile is tried again, and when."""
-        error = state.outcome.exception() if state.outcome else None
-        seconds = max(state.upcoming_sleep, self.limiter.seconds_until_ready())
-        log.info(
-            "@%s: %s; try %d of %d in %s, at %s",
-            state.args[0],
-            error,
-            state.attempt_number + 1,
-            1 + RETRIES,
-            format_duration(seconds),
-            clock_time_in(seconds),
-        )
 
 
 def fetched_now(username: str, fields: Mapping[str, Any]) -> Profile:
@@ -1637,12 +1946,18 @@ class Lock:
         self._acquire()
 
     def renew(self) -> None:
-        """Lock the folder again, if it was removed meanwhile."""
+        """Lock the folder again, if it was removed meanwhile.
+
+        Raises StoppedError if another run has locked it since.
+        """
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
                 return
         self._file.close()
-        self._acquire()
+        try:
+            self._acquire()
+        except UnusableError as error:
+            raise StoppedError(str(error)) from error
 
     def close(self) -> None:
         """Let the folder go."""
@@ -1756,6 +2071,11 @@ class Row(NamedTuple):
     handle_cell: str
     username: str | None
     blank: tuple[str, ...]  # those of COLUMNS whose cells may be filled
+
+    @property
+    def wanted(self) -> list[str]:
+        """The profile fields that can be filled into it."""
+        return [COLUMNS[column] for column in self.blank]
 
 
 class Sheet:
@@ -2004,13 +2324,23 @@ def open_profiles(
     rows: Iterable[Row], source: Source, profiles: Mapping[str, Profile]
 ) -> list[tuple[int, str]]:
     """Return what a source has to fetch: index of the first row that can gain, and username."""
-    fillable = {column for column, name in COLUMNS.items() if name in source.fields}
     first_row: dict[str, int] = {}
     for index, row in enumerate(rows):
-        can_gain = not fillable.isdisjoint(row.blank)
-        if row.username and can_gain and not source.settles(profiles.get(row.username)):
-            first_row.setdefault(row.username, index)
+        username = row.username
+        if not username or source.fields.isdisjoint(row.wanted):
+            continue
+        if not source.settles(profiles.get(username), row.wanted):
+            first_row.setdefault(username, index)
     return [(index, username) for username, index in first_row.items()]
+
+
+def wanted_fields(rows: Iterable[Row]) -> dict[str, set[str]]:
+    """Return the profile fields that can be filled into the rows of each username."""
+    wanted: dict[str, set[str]] = {}
+    for row in rows:
+        if row.username:
+            wanted.setdefault(row.username, set()).update(row.wanted)
+    return wanted
 
 
 class Batches:
@@ -2102,7 +2432,7 @@ class Enrichment:
         self.source = self.fetcher.source
         self.queue = self.fetcher.queue
         self.rows = self.sheet.rows[: self.args.limit]
-        self.usernames = {row.username for row in self.rows if row.username}
+        self.wanted = wanted_fields(self.rows)  # username -> profile fields
         self.tried: set[str] = set()  # the usernames fetched in this run, settled or not
         self.open_reasons: dict[str, FetchError] = {}  # username -> what last left it open
         self.unsaved: str | None = None  # the username that was fetched and could not be cached
@@ -2116,10 +2446,8 @@ class Enrichment:
         Raises Interrupted, StoppedError if going on makes no sense, and OSError if something
         can't be saved.
         """
-        if self.queue and (seconds := self.limiter.blocked_for()):
-            duration, end = format_duration(seconds), clock_time_in(seconds)
-            log.info("Resuming an earlier pause until %s (%s)", end, duration)
-            self.limiter.wait_until_unblocked()
+        if self.queue:
+            self.limiter.resume_earlier_pause()
         are_repeats = False
         while self.queue:
             if not are_repeats and self.queue.has_only_repeats():
@@ -2143,11 +2471,11 @@ class Enrichment:
 
     def is_settled(self, username: str) -> bool:
         """Return whether there is nothing to fetch of a profile any more."""
-        return self.source.settles(self.cache.profiles.get(username))
+        return self.source.settles(self.cache.profiles.get(username), self.wanted[username])
 
     def count_settled(self) -> int:
         """Count the settled profiles of the list."""
-        return sum(map(self.is_settled, self.usernames))
+        return sum(map(self.is_settled, self.wanted))
 
     def pauses_ahead(self, fetches: int) -> int:
         """Return how many batch pauses there are before the last of so many fetches (1 or more)."""
@@ -2278,7 +2606,8 @@ class SecretFilter(logging.Filter):
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         super().__init__()
-        secrets = {environment.get(TOKEN_VARIABLE, "")}
+        token = environment.get(TOKEN_VARIABLE, "")
+        secrets = {token, urllib.parse.quote(token, safe="")}
         for name, value in environment.items():
             if name.lower().endswith("_proxy") and "@" in value:
                 secrets |= proxy_secrets(value)
@@ -2339,7 +2668,7 @@ def log_plan(run: Enrichment) -> None:
             unusable.setdefault(printable(row.handle_cell), []).append(str(row.number))
     for cell, numbers in unusable.items():
         log.info("No usable handle: '%s' in row %s", cell, ", ".join(numbers))
-    profiles, cached, to_fetch = len(run.usernames), run.count_settled(), len(run.to_fetch())
+    profiles, cached, to_fetch = len(run.wanted), run.count_settled(), len(run.to_fetch())
     log.info(
         "Plan: %d rows; %d profiles in column '%s': "
         "%d already cached, %d already filled, %d to fetch; without a handle: %d; source: %s%s",
@@ -2355,6 +2684,8 @@ def log_plan(run: Enrichment) -> None:
     )
     if to_fetch:
         log_estimate(run)
+        for warning in run.source.warnings(run.eta()):
+            log.warning("%s", warning)
 
 
 def log_estimate(run: Enrichment) -> None:
@@ -2396,7 +2727,7 @@ def log_summary(
     `from_cache` is how many profiles there was nothing to fetch of; `seconds` is what the run took.
     """
     log.info("Coverage:\n  %s", "\n  ".join(coverage_table(run.sheet, run.cache.profiles)))
-    cached = [run.cache.profiles[name] for name in run.usernames & run.cache.profiles.keys()]
+    cached = [run.cache.profiles[name] for name in run.wanted.keys() & run.cache.profiles.keys()]
     counts = Counter(profile.error for profile in cached)
     withheld = withheld_profiles(run, still_open)
     without_data = [
@@ -2418,6 +2749,13 @@ def log_summary(
     log_still_open(run, still_open)
 
 
+def help_for_withheld(run: Enrichment, withheld: Iterable[str]) -> str:
+    """Say what would help those that the source withholds; for those with data, nothing would."""
+    is_known = {run.fetcher.has_data(username) for username in withheld}
+    kept = "what was fetched of them before is kept"
+    return run.source.withheld_hint if False in is_known else kept
+
+
 def withheld_profiles(run: Enrichment, still_open: Iterable[str]) -> list[str]:
     """Return those of the open profiles that the source withholds."""
     return [name for name in still_open if isinstance(run.open_reasons.get(name), Withheld)]
@@ -2432,11 +2770,9 @@ def log_still_open(run: Enrichment, still_open: Sequence[str]) -> None:
     if not_fetched := len(set(still_open) - run.tried):
         log.info("Still open: %d not fetched yet", not_fetched)
     if withheld := withheld_profiles(run, still_open):
+        what_helps = help_for_withheld(run, withheld)
         log.info(
-            "%d withheld: %s does not show them; %s",
-            len(withheld),
-            run.source.name,
-            run.source.withheld_hint,
+            "%d withheld: %s does not show them; %s", len(withheld), run.source.name, what_helps
         )
 
 
@@ -2465,6 +2801,7 @@ def coverage(filled: int, rows: int) -> str:
 # ==================================================================================================
 
 SLOWEST_RATE = 0.001  # requests a minute: less than two a day
+TOLD_BY_TOKEN = object()  # --graph-api without an account id
 EXIT_DONE, EXIT_INCOMPLETE, EXIT_UNUSABLE = 0, 1, 2
 EXIT_SIGNALLED = 128  # plus the signal's number, as shells do
 DESCRIPTION = """\
@@ -2496,7 +2833,7 @@ def account_id(text: str) -> str:
 
     The error does not repeat the text, which may be a token pasted by mistake.
     """
-    if not re.fullmatch(r"[0-9]{1,30}", text):
+    if not ACCOUNT_ID.fullmatch(text):
         raise argparse.ArgumentTypeError("must be the numeric id of an account")
     return text
 
@@ -2575,10 +2912,13 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--graph-api",
+        nargs="?",
+        const=TOLD_BY_TOKEN,
         type=account_id,
         metavar="IG_USER_ID",
-        help="fetch from Meta's official API, as your own professional account with this numeric "
-        f"id, with the token in {TOKEN_VARIABLE} (default: off)",
+        help="fetch from Meta's official API as your own professional account, with the access "
+        f"token in {TOKEN_VARIABLE}; a numeric account id may follow, else the token tells it "
+        "(default: off)",
     )
     return parser.parse_args(argv)
 
@@ -2598,7 +2938,10 @@ def access_token() -> str:
 
 def choose_source(args: argparse.Namespace) -> Source:
     """Return the source that the command line asks for; raises UnusableError without a token."""
-    return graph_api(args.graph_api, access_token()) if args.graph_api else web_address()
+    if args.graph_api is None:
+        return WebAddress()
+    account_id = "" if args.graph_api is TOLD_BY_TOKEN else args.graph_api
+    return GraphApi(account_id, access_token())
 
 
 def check_output(args: argparse.Namespace) -> None:
@@ -2623,7 +2966,7 @@ def check_output(args: argparse.Namespace) -> None:
 def enrich(args: argparse.Namespace, waiter: Waiter) -> int:
     """Do what the command line asks for; returns the exit code.
 
-    Raises UnusableError and Interrupted, both before the first request only.
+    Raises UnusableError, StoppedError and Interrupted, all before the first profile only.
     """
     stopwatch = Stopwatch.start()
     source = choose_source(args)
@@ -2644,27 +2987,44 @@ def enrich(args: argparse.Namespace, waiter: Waiter) -> int:
 def open_run(
     args: argparse.Namespace, waiter: Waiter, source: Source, sheet: Sheet, lock: Lock
 ) -> Enrichment:
-    """Read the state, write the first output, and put the run together; raises OSError."""
+    """Read the state, write the first output, check the set-up, and put the run together.
+
+    Raises UnusableError, StoppedError and Interrupted from the check, and OSError.
+    """
     cache = Cache(args.cache_dir / CACHE_FILE)
     longest_wait = max(LONGEST_WAIT, args.batch_pause)
     progress = Progress(args.cache_dir / PROGRESS_FILE, len(sheet.rows), longest_wait)
     fetch_times = cache.fetch_times()
-    was_answered = bool(fetch_times) and fetch_times[-1] > time.time() - RECENTLY
     # Whether everything can be written is found out now, not after a night.
     write_output(args.output, sheet, cache.profiles)
     progress.save()
-    if args.force:
-        start_afresh(cache, progress)
     limiter = RateLimiter(
         args.rate_limit, progress.not_before, waiter, lock.renew, progress.block_until
     )
-    to_fetch = open_profiles(sheet.rows[: args.limit], source, cache.profiles)
+    client = Client(source, limiter, waiter)
+    was_answered = was_answered_recently(source, cache.profiles)
+    known = {} if args.force else cache.profiles
+    to_fetch = open_profiles(sheet.rows[: args.limit], source, known)
+    if to_fetch:
+        source.check_set_up(client)
+    if args.force:
+        start_afresh(cache, progress)
     queue = FetchQueue(to_fetch, progress.rows_done)
     fetcher = Fetcher(
-        source, limiter, waiter, cache.profiles, queue, args.batch_pause, was_answered
+        source, client, limiter, cache.profiles, queue, args.batch_pause, was_answered
     )
     batches = Batches(args.batch_size, args.batch_pause, args.rate_limit, fetch_times)
     return Enrichment(sheet, cache, progress, limiter, fetcher, batches, args)
+
+
+def was_answered_recently(source: Source, profiles: Mapping[str, Profile]) -> bool:
+    """Return whether the cache has a profile of which the source told something lately."""
+    timestamps = [
+        profile.fetched_at or ""
+        for profile in profiles.values()
+        if profile.error in (None, source.not_found_error) and source.can_be_witness(profile)
+    ]
+    return parse_timestamp(max(timestamps, default="")) > time.time() - RECENTLY
 
 
 def start_afresh(cache: Cache, progress: Progress) -> None:
@@ -2695,7 +3055,7 @@ def run_and_report(run: Enrichment, stopwatch: Stopwatch) -> int:
     except OSError as error:
         code = EXIT_INCOMPLETE
         save_and_log_stop(run, f"Could not save ({format_os_error(error)})", again)
-    except (StoppedError, UnusableError) as error:
+    except StoppedError as error:
         code = EXIT_INCOMPLETE
         save_and_log_stop(run, str(error), again)
     still_open = [username for _, username in run.to_fetch()]
@@ -2712,9 +3072,9 @@ def run_and_report(run: Enrichment, stopwatch: Stopwatch) -> int:
 def what_would_help(run: Enrichment, still_open: Sequence[str], again: str) -> str:
     """Say how to get the profiles that are still open after a whole run."""
     withheld = withheld_profiles(run, still_open)
-    hint = f"of those withheld, {run.source.withheld_hint}"
     if not withheld:
         return again
+    hint = f"of those withheld, {help_for_withheld(run, withheld)}"
     return hint if len(withheld) == len(still_open) else f"{again}; {hint}"
 
 
@@ -2771,9 +3131,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnusableError as error:
         log.error("Error: %s", error)
         return EXIT_UNUSABLE
+    except StoppedError as error:
+        log.error("Stopped before the first profile: %s", error)
+        return EXIT_INCOMPLETE
     except Interrupted as interrupted:
         signum: signal.Signals = interrupted.args[0]
-        log.error("Interrupted by %s before the first request; nothing is lost", signum.name)
+        log.error(
+            "Interrupted by %s before the first request for a profile; nothing is lost", signum.name
+        )
         return EXIT_SIGNALLED + signum
     finally:
         log.removeFilter(secrets)

@@ -4,6 +4,10 @@ By default every profile that it was given is answered with JSON, and any other 
 official API, sent the right `token`, shows those of them that are professional accounts. What it
 does instead is set by name (`behaviour`), for the next few requests (`burst`), for a stretch of
 time (`blocked_until`), or by whoever looks at each request (`watch`).
+
+The official API also tells the Pages of the token (`pages`) and about the token itself
+(`token_info`), unless `set_up_answers` has another answer for that path; such requests stand in
+`set_up_log`. It may allow so many calls in a rolling hour (`allowance`).
 """
 
 from __future__ import annotations
@@ -151,6 +155,8 @@ GRAPH_ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "32": graph_error(400, 32),
     "613": graph_error(400, 613),
     "80002": graph_error(400, 80002),
+    "80006": graph_error(400, 80006),
+    "368": graph_error(400, 368, message="The action attempted has been deemed abusive"),
     "graph 429": (429, {}, b""),
     "190": graph_error(
         400,
@@ -158,13 +164,44 @@ GRAPH_ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
         message="Error validating access token: the session has expired",
         error_subcode=463,
     ),
+    "190 459": graph_error(
+        400,
+        190,
+        message="Error validating access token: You cannot access the app till you log in to "
+        "www.facebook.com and follow the instructions given.",
+        error_subcode=459,
+    ),
+    "190 cannot parse": graph_error(
+        401, 190, message="Invalid OAuth access token - Cannot parse access token"
+    ),
     "102": graph_error(401, 102),
     "10": graph_error(
         403, 10, message="(#10) Application does not have permission for this action"
     ),
     "200": graph_error(403, 200),
     "299": graph_error(400, 299),
-    "100 33": graph_error(400, 100, error_subcode=33),
+    "100 33": graph_error(
+        400,
+        100,
+        message="Unsupported get request. Object with ID '17841400000000000' does not exist",
+        error_subcode=33,
+    ),
+    "100 nonexisting field": graph_error(
+        400,
+        100,
+        message="(#100) Tried accessing nonexisting field (business_discovery) on node type (Page)",
+    ),
+    "803": graph_error(
+        404, 803, message="(#803) Some of the aliases you requested do not exist: 1784"
+    ),
+    "3": graph_error(
+        400, 3, message="(#3) Application does not have the capability to make this API call."
+    ),
+    "25": graph_error(403, 25, message="The Instagram account is restricted."),
+    "2635": graph_error(
+        400, 2635, message="(#2635) You are calling a deprecated version of the API."
+    ),
+    "-1": graph_error(500, -1, message="Fatal"),
     "1": graph_error(500, 1),
     "2": graph_error(400, 2, message="Service temporarily unavailable"),
     "transient": graph_error(400, 9999, is_transient=True),
@@ -181,6 +218,23 @@ GRAPH_ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "graph redirect": (302, {"Location": "https://www.facebook.com/login/"}, b""),
     "graph 404": (404, {}, b""),
 }
+
+
+ACCOUNT_ID = "17841400000000000"
+PERMISSIONS = [
+    *("instagram_basic", "instagram_manage_insights", "pages_read_engagement", "pages_show_list"),
+    "public_profile",
+]
+
+
+def facebook_page(name: str, account_id: str = "", username: str = "") -> dict[str, Any]:
+    """A Page as me/accounts shows it, with the Instagram account that is linked to it, if any."""
+    account = {"id": account_id, "username": username}
+    return {
+        "name": name,
+        "id": "110000000000001",
+        **({"instagram_business_account": account} if account_id else {}),
+    }
 
 
 def discovery(fields: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
@@ -228,6 +282,18 @@ class StandIn(ThreadingHTTPServer):
         )
         self.delay = 0.0
         self.token = "EAAtest"
+        self.pages = [facebook_page("My Brand", ACCOUNT_ID, "mybrand")]
+        self.token_info: dict[str, Any] = {
+            "is_valid": True,
+            "expires_at": 0,
+            "scopes": PERMISSIONS,
+            "type": "USER",
+        }
+        self.set_up_answers: dict[str, str | tuple[int, dict[str, str], bytes]] = {}
+        self.set_up_log: list[Request] = []
+        self.allowance: int | None = None  # calls in a rolling hour
+        self.calls: list[float] = []  # when, of time.monotonic(), while there is an allowance
+        self.refused = 0  # calls over the allowance
         self.streamed = 0  # bytes that a client took of an answer without end
         self.requested = threading.Event()
 
@@ -262,6 +328,14 @@ class StandIn(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that was killed is no news."""
 
+    def usage(self) -> int | None:
+        """Count a call; returns what percentage of the allowance is used then."""
+        if self.allowance is None:
+            return None
+        now = time.monotonic()
+        self.calls = [*(each for each in self.calls if each > now - 3600), now]
+        return 100 * len(self.calls) // self.allowance
+
     def choose(self, username: str) -> str | tuple[int, dict[str, str], bytes]:
         if answer := self.watch(username):
             return answer
@@ -282,21 +356,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         standin = self.server
-        query = parse_qs(urlsplit(self.path).query)
+        url = urlsplit(self.path)
+        query = parse_qs(url.query)
+        self.usage = standin.usage() if url.path.startswith("/v25.0/") else None
+        if url.path in ("/v25.0/me/accounts", "/v25.0/debug_token"):
+            self.answer_set_up(url.path.removeprefix("/v25.0/"), query)
+            return
         fields = GRAPH_FIELDS.fullmatch(query.get("fields", [""])[0])
         username = fields[1] if fields else query.get("username", [""])[0]
         chosen = standin.choose(username)
-        standin.log.append(
-            Request(
-                time.monotonic(),
-                time.time(),
-                username,
-                self.requestline,
-                dict(self.headers),
-                str(chosen)[:30],
-                self.client_address[1],
-            )
-        )
+        standin.log.append(self.request_of(username, str(chosen)[:30]))
         standin.requested.set()
         if standin.delay:
             threading.Event().wait(standin.delay)
@@ -305,6 +374,9 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif fields and self.headers["Authorization"] != f"Bearer {standin.token}":
             self.send(GRAPH_ANSWERS["190"])
+        elif self.usage is not None and self.usage > 100:
+            standin.refused += 1
+            self.send(GRAPH_ANSWERS["4"])
         elif fields and chosen in ("live", "404", "null", "page", *WITHHELD):
             user = standin.users.get(username, {})
             self.send(discovery(user) if user.get("is_business_account") else GRAPH_ANSWERS["110"])
@@ -315,11 +387,45 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send({**ANSWERS, **GRAPH_ANSWERS}[chosen] if isinstance(chosen, str) else chosen)
 
+    def answer_set_up(self, path: str, query: dict[str, list[str]]) -> None:
+        standin = self.server
+        chosen = standin.set_up_answers.get(path, "live")
+        standin.set_up_log.append(self.request_of("", str(chosen)[:30]))
+        is_token = self.headers["Authorization"] == f"Bearer {standin.token}"
+        if isinstance(chosen, str) and hasattr(self, "send_" + chosen):
+            getattr(self, "send_" + chosen)()
+            self.close_connection = True
+        elif not isinstance(chosen, str):
+            self.send(chosen)
+        elif chosen != "live":
+            self.send({**ANSWERS, **GRAPH_ANSWERS}[chosen])
+        elif not is_token:
+            self.send(GRAPH_ANSWERS["190"])
+        elif path == "me/accounts":
+            self.send(data(200, {"data": standin.pages, "paging": {"cursors": {}}}))
+        else:
+            is_valid = query.get("input_token") == [standin.token]
+            self.send(data(200, {"data": standin.token_info if is_valid else {"is_valid": False}}))
+
+    def request_of(self, username: str, answer: str) -> Request:
+        return Request(
+            time.monotonic(),
+            time.time(),
+            username,
+            self.requestline,
+            dict(self.headers),
+            answer,
+            self.client_address[1],
+        )
+
     def send(self, answer: tuple[int, dict[str, str], bytes]) -> None:
         status, headers, body = answer
         (self.send_response_only if "Date" in headers else self.send_response)(status)
         for name, value in headers.items():
             self.send_header(name, value)
+        if self.usage is not None:
+            used = {"call_count": self.usage, "total_time": 3, "total_cputime": 2}
+            self.send_header("X-App-Usage", json.dumps(used))
         if "Content-Length" not in headers:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()

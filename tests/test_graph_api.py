@@ -6,10 +6,19 @@ import re
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
-from standin import GRAPH_ANSWERS, data, discovery, graph_error, user
+from standin import (
+    ACCOUNT_ID,
+    GRAPH_ANSWERS,
+    PERMISSIONS,
+    data,
+    discovery,
+    facebook_page,
+    graph_error,
+    user,
+)
 
 import instagram_enrichment as ig
 
@@ -17,7 +26,7 @@ NAMES = [f"profile.{number:03}" for number in range(30)]
 PERSONAL = NAMES[4::8]
 TOKEN = "EAAtest"
 FLAG = ("--graph-api", "17841400000000000")
-MINUTE = 60.0
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
 
 @pytest.fixture
@@ -55,10 +64,265 @@ def test_the_request_is_that_of_business_discovery(graph: Any) -> None:
 def test_the_web_address_is_never_sent_the_token(graph: Any) -> None:
     assert graph.run("--limit", "1").code == 0
     assert not any(TOKEN in value for value in graph.standin.log[0].headers.values())
+    assert graph.standin.set_up_log == []
 
 
 def test_the_real_address_is_metas() -> None:
     assert Path(ig.__file__).read_text().count('"https://graph.facebook.com/v25.0/"') == 1
+
+
+# ---- The set-up, checked before the first profile ----
+
+
+def words_of(result: Any) -> str:
+    """What is logged before the first profile."""
+    return result.log.partition("[1/")[0]
+
+
+def test_the_account_is_found_by_the_token_alone(graph: Any) -> None:
+    result = graph.run("--graph-api", "--limit", "1")
+    assert result.code == 0
+    accounts, token = graph.standin.set_up_log
+    assert unquote(accounts.line) == (
+        "GET /v25.0/me/accounts?"
+        "fields=name,instagram_business_account{id,username}&limit=100 HTTP/1.1"
+    )
+    assert token.line == f"GET /v25.0/debug_token?input_token={TOKEN} HTTP/1.1"
+    assert accounts.headers["Authorization"] == token.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert f"/v25.0/{ACCOUNT_ID}?" in graph.standin.log[0].line
+    times = [request.time for request in (accounts, token, graph.standin.log[0])]
+    assert all(1 <= later - earlier < 8 for earlier, later in zip(times, times[1:]))
+    assert "source: Instagram's official API, as @mybrand (nothing for GENRE)" in words_of(result)
+    assert result.log.index("Checking the access token") < result.log.index("Plan: ")
+
+
+def test_an_account_that_is_given_is_not_looked_up(graph: Any) -> None:
+    assert graph.run(*FLAG, "--limit", "1").code == 0
+    assert [request.line.split("?")[0] for request in graph.standin.set_up_log] == [
+        "GET /v25.0/debug_token"
+    ]
+
+
+def test_nothing_is_checked_where_nothing_is_to_be_fetched(graph: Any) -> None:
+    assert graph.run("--graph-api").code == 0
+    checks = len(graph.standin.set_up_log)
+    graph.standin.token = "another"
+    assert graph.run("--graph-api").code == 0
+    assert len(graph.standin.set_up_log) == checks
+
+
+OTHER = facebook_page("My\x1b Shop", "17841400000000999", "my.shop")
+NO_ACCOUNTS: dict[str, tuple[Any, list[str]]] = {
+    "two": (
+        [facebook_page("My Brand", ACCOUNT_ID, "mybrand"), facebook_page("Empty"), OTHER],
+        [
+            "shows 2 Instagram accounts",
+            f"--graph-api {ACCOUNT_ID}  for @mybrand (Page 'My Brand')",
+            r"--graph-api 17841400000000999  for @my.shop (Page 'My\x1b Shop')",
+        ],
+    ),
+    "no page": ([], ["no Instagram account", "Pages that it shows: none", "Business Portfolio"]),
+    "a page without": (
+        [facebook_page("Empty")],
+        ["Pages that it shows: 'Empty'", "business_management", "link your Instagram account"],
+    ),
+    "of another shape": ([5, {"instagram_business_account": {"id": "me"}}], ["'None', 'None'"]),
+}
+
+
+@pytest.mark.parametrize("kind", NO_ACCOUNTS)
+def test_a_token_that_does_not_tell_the_one_account_is_refused(graph: Any, kind: str) -> None:
+    graph.standin.pages, words = NO_ACCOUNTS[kind]
+    result = graph.run("--graph-api")
+    assert result.code == 2
+    assert graph.standin.log == []
+    assert all(word in result.log for word in words)
+    assert "Error: the access token shows" in result.log
+
+
+def test_an_account_of_two_pages_is_one(graph: Any) -> None:
+    graph.standin.pages *= 2
+    assert graph.run("--graph-api", "--limit", "1").code == 0
+
+
+@pytest.mark.parametrize("kind", ["190", "190 459", "190 cannot parse", "10", "3", "2635"])
+def test_a_token_that_is_refused_for_the_account_is_refused_before_anything(
+    graph: Any, cached_entry: Any, kind: str
+) -> None:
+    graph.remember(cached_entry("old"))
+    graph.standin.set_up_answers["me/accounts"] = kind
+    result = graph.run("--graph-api", "--force")
+    assert result.code == 2
+    assert len(graph.standin.set_up_log) == 1
+    assert all(word.lower() in result.log.lower() for word in [*STOPS[kind], "Error: "])
+    assert graph.standin.log == []
+    assert list(graph.cache) == ["old"], "--force waits for a set-up that works"
+
+
+@pytest.mark.parametrize("kind", ["100", "graph 404", "graph redirect", "nothing"])
+def test_an_account_that_is_not_told_can_be_given(graph: Any, kind: str) -> None:
+    graph.standin.set_up_answers["me/accounts"] = kind
+    result = graph.run("--graph-api")
+    assert result.code == 2
+    assert "give the account's id behind --graph-api" in result.log
+    assert graph.standin.log == []
+
+
+@pytest.mark.parametrize("kind", ["4", "graph 429", "graph 500", "reset", "graph not json"])
+def test_an_account_that_cannot_be_told_now_is_asked_for_three_more_times(
+    graph: Any, kind: str
+) -> None:
+    graph.standin.set_up_answers["me/accounts"] = kind
+    result = graph.run("--graph-api")
+    assert result.code == 1
+    assert "Stopped before the first profile: Instagram's official API can't tell" in result.log
+    assert "run the same command again later" in result.log
+    assert graph.standin.log == []
+    assert len(graph.standin.set_up_log) == 4
+    assert "me/accounts: " in result.log and "try 4 of 4 in" in result.log
+    graph.clock.at(30, graph.standin.set_up_answers.clear)
+    assert graph.run("--graph-api", "--limit", "1").code == 0
+
+
+def test_a_server_that_is_not_there_ends_the_check_within_a_minute(graph: Any) -> None:
+    graph.standin.shutdown()
+    graph.standin.server_close()
+    for flags in (["--graph-api"], FLAG):
+        started = time.monotonic()
+        result = graph.run(*flags)
+        assert result.code == 1
+        assert "can't" in result.log and "Connection refused" in result.log
+        assert time.monotonic() - started < MINUTE
+
+
+def test_a_token_that_is_not_valid_is_refused(graph: Any) -> None:
+    graph.standin.token_info = {
+        "is_valid": False,
+        "error": {"code": 190, "message": "Session has expired on Wednesday.", "subcode": 463},
+    }
+    result = graph.run(*FLAG)
+    assert result.code == 2
+    assert "the access token is not valid: Session has expired on Wednesday: make a" in result.log
+    assert graph.standin.log == []
+
+
+END_WORDS = "The access token ends at "
+
+
+@pytest.mark.parametrize("flags", [[], ["--batch-pause", "0", "-r", "10"]])
+def test_a_token_that_may_end_before_the_run_is_told_before_the_first_profile(
+    graph: Any, flags: list[str]
+) -> None:
+    names = [f"profile.{number}" for number in range(400)]
+    graph.live(*names)
+    ends_at = time.time() + 1.2 * HOUR
+    graph.standin.token_info["expires_at"] = int(ends_at)
+    graph.standin.watch = lambda name: "190" if time.time() > ends_at else None
+    result = graph.run(*FLAG, *flags)
+    told = [line for line in words_of(result).splitlines() if END_WORDS in line]
+    assert len(told) == 1
+    assert time.strftime("%H:%M", time.localtime(ends_at)) in told[0]
+    assert "the run is estimated to end at " in told[0]
+    assert "Access Token Debugger 60 days" in told[0]
+    assert result.code == (1 if "Stopped after" in result.log else 0)
+    assert ("The access token is refused" in result.log) == (result.code == 1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"expires_at": 0},
+        {"expires_at": int(time.time() + 50 * DAY)},
+        {"expires_at": int(time.time() + 1.2 * HOUR)},
+        {"expires_at": None},
+        {"expires_at": "soon", "scopes": None},
+        {"expires_at": True, "scopes": {"a": 1}, "is_valid": "no"},
+    ],
+)
+def test_a_token_that_lasts_is_no_news(graph: Any, changes: dict[str, Any]) -> None:
+    graph.standin.token_info.update(changes)
+    result = graph.run(*FLAG, "--limit", "10")
+    assert result.code == 0
+    assert END_WORDS not in result.log
+    assert "lacks" not in result.log
+
+
+@pytest.mark.parametrize("kind", ["190", "4", "100", "graph 500", "reset", "graph not json", "3"])
+def test_a_token_that_cannot_be_checked_holds_nobody_up(graph: Any, kind: str) -> None:
+    graph.standin.set_up_answers["debug_token"] = kind
+    result = graph.run(*FLAG, "--limit", "5")
+    assert result.code == 0
+    assert len(graph.standin.set_up_log) == 1
+    assert "The access token can't be checked (" in words_of(result)
+    assert END_WORDS not in result.log
+    assert len(graph.standin.log) == 5 + 2
+
+
+def test_a_permission_that_is_missing_is_named(graph: Any) -> None:
+    graph.standin.token_info["scopes"] = PERMISSIONS[1:2]
+    result = graph.run(*FLAG, "--limit", "1")
+    assert result.code == 0
+    assert "The access token lacks instagram_basic, pages_read_engagement: " in words_of(result)
+
+
+def test_an_earlier_pause_is_waited_for_before_the_set_up_is_checked(graph: Any) -> None:
+    graph.standin.burst.append((429, {"Retry-After": "7200"}, b""))
+    assert graph.run_and_interrupt(60, *FLAG).code == 130
+    result = graph.run("--graph-api", "--limit", "2")
+    assert result.code == 0
+    assert graph.standin.set_up_log[1].time - graph.standin.log[0].time >= 7200
+    assert result.log.index("Resuming an earlier pause") < result.log.index("Plan: ")
+
+
+def test_an_interruption_of_the_check_loses_nothing(graph: Any) -> None:
+    result = graph.run_and_interrupt(5, "--graph-api")
+    assert result.code == 130
+    assert "Interrupted by SIGINT before the first request for a profile" in result.log
+
+
+# ---- How fast the API lets a run go ----
+
+
+@pytest.mark.parametrize(
+    ("header", "percent"),
+    [
+        ('{"call_count": 95, "total_time": 1, "total_cputime": 2}', 95),
+        ('{"call_count": 12, "total_time": 97, "total_cputime": 2}', 97),
+        ('{"total_cputime": 99.5}', 99.5),
+        ('{"call_count": "99", "total_time": null}', 0),
+        ("{", 0),
+        ("[99]", 0),
+        ("", 0),
+    ],
+)
+def test_the_used_share_is_the_largest_percentage(header: str, percent: float) -> None:
+    assert ig.used_percent({"X-App-Usage": header}) == percent
+
+
+@pytest.mark.parametrize(("used", "gap"), [(99, 5 * MINUTE), (95, 5 * MINUTE), (94, 0), (12, 0)])
+def test_nothing_is_sent_for_five_minutes_while_the_hourly_limit_is_nearly_used(
+    graph: Any, used: int, gap: float
+) -> None:
+    status, headers, body = discovery(user(NAMES[1]))
+    headers["X-App-Usage"] = f'{{"call_count": {used}, "total_time": 3, "total_cputime": 2}}'
+    graph.standin.watch = lambda name: (status, headers, body) if name == NAMES[1] else None
+    result = graph.run(*FLAG, "--limit", "4")
+    assert result.code == 0
+    gaps = graph.standin.gaps
+    assert gap <= gaps[1] < gap + 10 and gaps[0] < 10 and gaps[2] < 10
+    assert (f"{used}% of the hourly limit is used: pausing 5 min" in result.log) == (gap > 0)
+
+
+@pytest.mark.parametrize(("allowance", "longest"), [(200, 2.3 * HOUR), (2000, 45 * MINUTE)])
+def test_a_run_without_pauses_never_goes_over_the_hourly_limit(
+    graph: Any, allowance: int, longest: float
+) -> None:
+    graph.live(*(f"profile.{number}" for number in range(400)))
+    graph.standin.allowance = allowance
+    started = time.monotonic()
+    assert graph.run("--graph-api", "-r", "10", "--batch-pause", "0").code == 0
+    assert graph.standin.refused == 0
+    assert time.monotonic() - started < longest
 
 
 # ---- What comes of it ----
@@ -80,10 +344,8 @@ def test_details_are_filled_and_genre_is_not_and_personal_accounts_are_settled(g
         True,
     )
     assert (entry["category_name"], entry["is_verified"], entry["error"]) == (None, None, None)
-    plan, _, rest = result.log.partition("\n")
-    assert (
-        "Plan: 30 rows" in plan and "source: Instagram's official API (nothing for GENRE)" in plan
-    )
+    plan, _, rest = result.log.partition("Plan: 30 rows")[2].partition("\n")
+    assert "source: Instagram's official API (nothing for GENRE)" in plan
     assert "30 fetched, 0 from cache, 0 not found, 4 no professional account, " in result.log
     assert "source: Instagram's official API (nothing for GENRE)" in rest
     assert f"@{PERSONAL[0]}: no professional account |" in result.log
@@ -91,6 +353,7 @@ def test_details_are_filled_and_genre_is_not_and_personal_accounts_are_settled(g
 
 
 def test_what_one_source_settled_is_not_fetched_of_the_other(graph: Any) -> None:
+    graph.input.write_text("Handle,GENRE,Details\n" + "".join(f"@{name},Art,\n" for name in NAMES))
     assert graph.run(*FLAG).code == 0
     fetched = len(graph.standin.log)
     assert graph.run(*FLAG).code == 0
@@ -109,6 +372,67 @@ def test_what_one_source_settled_is_not_fetched_of_the_other(graph: Any) -> None
     assert len(graph.standin.log) == fetched
 
 
+def test_an_empty_genre_is_left_open_for_the_web_address(graph: Any) -> None:
+    uncategorised, gone = NAMES[1], NAMES[2]
+    graph.standin.users[uncategorised]["category_name"] = None
+    del graph.standin.users[gone]
+    assert graph.run(*FLAG).code == 0
+    fetched = len(graph.standin.log)
+    result = graph.run()
+    assert result.code == 0
+    assert "0 already cached, 0 already filled, 30 to fetch" in result.log
+    assert set(graph.standin.names[fetched:]) == {*NAMES, *graph.standin.names[-2:]}
+    expected = {name: "Blogger" for name in NAMES} | {uncategorised: "", gone: ""}
+    assert {row[0].lstrip("@"): row[1] for row in graph.rows[1:]} == expected
+    assert graph.gone == [gone]
+    fetched = len(graph.standin.log)
+    for flags in ((), FLAG):
+        assert graph.run(*flags).code == 0
+    assert len(graph.standin.log) == fetched, "nothing is fetched once both have answered"
+
+
+@pytest.mark.parametrize("kind", ["404", "401", "asset deleted", "418", "500"])
+def test_what_the_api_brought_is_kept_if_the_web_address_brings_nothing(
+    graph: Any, kind: str
+) -> None:
+    graph.live(*NAMES[:5])
+    assert graph.run(*FLAG).code == 0
+    before = graph.cache
+    graph.standin.behaviour[NAMES[1]] = kind
+    result = graph.run()
+    assert result.code == 1
+    assert graph.cache[NAMES[1]] == before[NAMES[1]]
+    assert graph.all_live
+    assert f"Still open: @{NAMES[1]}: " in result.log
+    assert [row[1] for row in graph.rows[1:]] == ["Blogger", "", "Blogger", "Blogger", "Blogger"]
+    assert "--graph-api" not in result.log, "it has brought what it can"
+    if kind == "asset deleted":
+        assert result.log.endswith("what was fetched of them before is kept\n")
+
+
+def test_a_profile_of_the_api_is_no_witness_that_the_web_address_is_open(graph: Any) -> None:
+    graph.live(*NAMES[:5])
+    assert graph.run(*FLAG).code == 0
+    graph.standin.log.clear()
+    graph.standin.watch = lambda name: "401"
+    started = time.monotonic()
+    result = graph.run()
+    assert result.code == 1
+    assert "No profile could be fetched yet" in result.log
+    assert "Still blocked after 4 hours" in result.log
+    assert time.monotonic() - started < 4.2 * HOUR
+    assert set(graph.standin.names) == {NAMES[0], "instagram"}
+
+
+def test_a_business_account_whose_badge_the_web_address_does_not_tell_is_settled(
+    graph: Any,
+) -> None:
+    graph.standin.users[NAMES[0]] = {"biography": "x", "is_business_account": True}
+    assert graph.run("--limit", "1").code == 0
+    assert graph.run("--limit", "1").code == 0
+    assert len(graph.standin.log) == 1
+
+
 def test_a_row_that_lacks_only_what_the_api_does_not_give_is_not_fetched(graph: Any) -> None:
     graph.input.write_text(f"Handle,GENRE,Details\n@{NAMES[0]},,told\n@{NAMES[1]},Art,\n")
     assert graph.run(*FLAG).code == 0
@@ -119,9 +443,11 @@ def test_a_row_that_lacks_only_what_the_api_does_not_give_is_not_fetched(graph: 
 
 MEANINGS: dict[str, type[Exception]] = {
     "110": ig.NotFound,
-    **dict.fromkeys(("4", "17", "32", "613", "80002", "graph 429"), ig.Blocked),
-    **dict.fromkeys(("190", "102", "10", "200", "299", "100 33"), ig.StoppedError),
-    **dict.fromkeys(("1", "2", "transient", "graph 500", "graph not json"), ig.NetworkError),
+    **dict.fromkeys(("4", "17", "32", "613", "80002", "80006", "368", "graph 429"), ig.Blocked),
+    **dict.fromkeys(("190", "190 459", "190 cannot parse", "102"), ig.StoppedError),
+    **dict.fromkeys(("10", "200", "299", "3", "803", "25", "2635"), ig.StoppedError),
+    **dict.fromkeys(("100 33", "100 nonexisting field"), ig.StoppedError),
+    **dict.fromkeys(("1", "2", "-1", "transient", "graph 500", "graph not json"), ig.NetworkError),
     **dict.fromkeys(
         ("100", "300", "401 of a proxy", "code of another type", "error of another type"),
         ig.UnexpectedResponse,
@@ -155,17 +481,29 @@ def test_a_discovery_is_the_profile() -> None:
 
 
 STOPS = {
-    "190": ["The access token is refused", "INSTAGRAM_ACCESS_TOKEN"],
+    "190": ["The access token is refused (error 190: Error validating", "INSTAGRAM_ACCESS_TOKEN"],
+    "190 459": ["till you log in to www.facebook.com", "log in to facebook.com, follow what it"],
+    "190 cannot parse": ["Cannot parse access token", "of another kind", "make a new one"],
     "102": ["The access token is refused", "INSTAGRAM_ACCESS_TOKEN"],
-    "10": ["instagram_basic", "instagram_manage_insights", "pages_read_engagement"],
-    "200": ["instagram_basic", "instagram_manage_insights", "pages_read_engagement"],
-    "100 33": ["--graph-api", "does not see the account"],
+    "10": ["Application does not have permission", ", ".join(PERMISSIONS[:3]), "ads_management"],
+    "200": ["A permission is missing", ", ".join(PERMISSIONS[:3]), "ads_management"],
+    "299": ["A permission is missing", ", ".join(PERMISSIONS[:3]), "ads_management"],
+    "3": ["does not have the capability", "an app of the type Business"],
+    "100 33": ["does not exist", "the id behind --graph-api", "leave it out"],
+    "100 nonexisting field": ["nonexisting field (business_discovery)", "leave it out", "a Page"],
+    "803": ["Some of the aliases", "leave it out"],
+    "25": ["The Instagram account is restricted", "log in to Instagram with it"],
+    "2635": ["a deprecated version", "a newer version of this program"],
 }
 
 
+def test_every_error_that_stops_a_run_has_its_words_in_this_table() -> None:
+    assert STOPS.keys() == {kind for kind in MEANINGS if MEANINGS[kind] is ig.StoppedError}
+
+
 @pytest.mark.parametrize("kind", STOPS)
-@pytest.mark.parametrize("live_before", [0, 3])
-def test_a_token_that_is_refused_stops_the_run_at_once(
+@pytest.mark.parametrize("live_before", [0, 4])
+def test_an_error_of_the_set_up_stops_the_run_at_once(
     graph: Any, kind: str, live_before: int
 ) -> None:
     graph.standin.burst.extend(["live"] * live_before + [kind])
@@ -176,7 +514,7 @@ def test_a_token_that_is_refused_stops_the_run_at_once(
     assert len(graph.standin.log) == live_before + 1
     assert len(graph.cache) == live_before
     assert all(word in result.log for word in STOPS[kind])
-    assert f"Stopped after {live_before} of 30 rows" in result.log
+    assert f"Stopped after {live_before} of 30 rows, everything so far is saved" in result.log
 
 
 @pytest.mark.parametrize("kind", ["2", "transient", "1", "graph 500"])
@@ -329,7 +667,53 @@ def test_the_token_is_nowhere_in_what_the_run_writes(
     assert SECRET not in result.log
     assert SECRET[:20] not in result.log
     assert SECRET not in everything_written(graph.folder)
-    assert SECRET not in repr(ig.graph_api("1", SECRET))
+    assert SECRET not in repr(ig.GraphApi("1", SECRET))
+
+
+REPEATS: dict[str, Any] = {
+    "no connection": "reset",
+    "hung up": "closed",
+    "torn": "torn",
+    "190": graph_error(400, 190, message=f"Malformed access token {SECRET}"),
+    "100": graph_error(400, 100, message=f"{SECRET} at https://x/?input_token={SECRET}&a=b"),
+    "a header that is none": (
+        200,
+        {"Content-Length": "2", f"input_token={SECRET}\r\n{SECRET}": "x"},
+        b"{}",
+    ),
+    "a redirect": (302, {"Location": f"https://www.facebook.com/?access_token={SECRET}"}, b""),
+    "a Page of that name": data(
+        200,
+        {"data": [facebook_page(SECRET, ACCOUNT_ID, SECRET), facebook_page(SECRET, "1", SECRET)]},
+    ),
+    "invalid": data(200, {"data": {"is_valid": False, "error": {"message": SECRET}}}),
+}
+
+
+@pytest.mark.parametrize("path", ["me/accounts", "debug_token"])
+@pytest.mark.parametrize("kind", REPEATS)
+@pytest.mark.parametrize("secret", [SECRET, "1784|p/Q+x=%&#tail42"])
+def test_the_token_is_nowhere_in_what_the_check_writes(
+    graph: Any, monkeypatch: Any, path: str, kind: str, secret: str
+) -> None:
+    def with_secret(answer: Any) -> Any:
+        if isinstance(answer, str):
+            return answer
+        status, headers, body = answer
+        renamed = {
+            name.replace(SECRET, secret): text.replace(SECRET, quote(secret))
+            for name, text in headers.items()
+        }
+        return status, renamed, body.replace(SECRET.encode(), secret.encode())
+
+    monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", secret)
+    graph.standin.token = secret
+    graph.standin.set_up_answers[path] = with_secret(REPEATS[kind])
+    result = graph.run("--graph-api", "--verbose", "--limit", "2")
+    assert graph.standin.set_up_log
+    written = result.log + everything_written(graph.folder)
+    for shown in (secret, secret[:13], quote(secret, safe=""), quote(secret, safe="")[:13]):
+        assert shown not in written
 
 
 # ---- Who knows which source it is ----

@@ -165,7 +165,10 @@ def test_a_signal_while_the_list_is_read_just_ends_the_program(
     result = world.run()
     assert result.code == 128 + signum
     assert result.log.count("\n") == 1
-    assert f"Interrupted by {signum.name} before the first request; nothing is lost" in result.log
+    assert (
+        f"Interrupted by {signum.name} before the first request for a profile; nothing is lost"
+        in result.log
+    )
     assert sorted(path.name for path in world.folder.iterdir()) == ["list.csv"]
 
 
