@@ -2809,8 +2809,9 @@ Fill the GENRE and Details columns of a CSV with the category and biography
 of each Instagram profile: slowly, resumably, without losing any."""
 EXIT_CODES = """\
 exit codes: 0 every profile settled; 1 finished or stopped with profiles still
-open: run the same command again; 2 unusable arguments or input, nothing
-fetched; 130, 143, 129 interrupted (Ctrl+C, kill, hang-up), everything saved"""
+open: run the same command again; 2 unusable arguments, input or set-up,
+nothing fetched; 130, 143, 129 interrupted (Ctrl+C, kill, hang-up), everything
+saved"""
 
 
 def bounded(kind: Callable[[str], float], least: float, what: str) -> Callable[[str], Any]:

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
@@ -25,6 +26,7 @@ def run(url: str, speed: float, flags: list[str]) -> int:
     clock = CompressedTime(speed)
     clock.install(Forever)
     instagram_enrichment.API_URL = url
+    instagram_enrichment.GRAPH_URL = urljoin(url, "/v25.0/")
     name = os.environ.get("CHILD_CLOCK")
     if name is None:
         return instagram_enrichment.main(flags)

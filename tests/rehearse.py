@@ -2,7 +2,7 @@
 
     python tests/rehearse.py                                  # the whole night, in about 20 seconds
     python tests/rehearse.py --rate-limit 20 --limit 50       # with any of the program's own flags
-    python tests/rehearse.py --graph-api 17841400000000000    # with the official API
+    python tests/rehearse.py --graph-api --batch-pause 0      # with the official API
     python tests/rehearse.py --speed 100                      # 1800 virtual seconds take 18
 
 Output and cache go to .tmp/rehearsal/ in the current folder. An earlier rehearsal's files there are
@@ -32,8 +32,8 @@ import instagram_enrichment
 
 SAMPLE = HERE / "data" / "influencers_425.csv"
 FOLDER = Path(".tmp", "rehearsal")
-ACCOUNT = "17841400000000000"
 SETTINGS = ("--rate-limit", "10", "--batch-size", "100", "--batch-pause", "1800")
+API = ("--graph-api", "--batch-pause", "0")
 
 
 class Night(StandIn):
@@ -92,11 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ[instagram_enrichment.TOKEN_VARIABLE] = standin.token
         say(f"Act 1: a night, {speed:g} times as fast: instagram_enrichment.py {shlex.join(flags)}")
         code = instagram_enrichment.main(flags)
-        if code == 1 and not args.graph_api:
-            say(
-                "Act 2: what the web address withholds, from the official API: --graph-api", ACCOUNT
-            )
-            code = instagram_enrichment.main([*flags, "--graph-api", ACCOUNT])
+        if code == 1 and args.graph_api is None:
+            say(f"Act 2: what the web address withholds, from the official API: {shlex.join(API)}")
+            code = instagram_enrichment.main([*flags, *API])
         if code in (1, 130, 143) and not args.force:
             say(
                 "To go on from there:",
@@ -104,13 +102,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         if code or args.force:
             return code
-        fetched = len(standin.log)
+        sent = standin.requests
         say(
-            f"Last act: the first command again. So far {fetched} requests were sent; "
+            f"Last act: the first command again. So far {sent} requests were sent; "
             "now every profile is in the cache."
         )
         code = instagram_enrichment.main(flags)
-        say(f"The last act sent {len(standin.log) - fetched} requests. To see what was filled:")
+        say(f"The last act sent {standin.requests - sent} requests. To see what was filled:")
         print(shlex.join(["diff", str(args.input), str(args.output)]), file=sys.stderr)
     return code
 

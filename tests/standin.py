@@ -307,6 +307,11 @@ class StandIn(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/v25.0/"
 
     @property
+    def requests(self) -> int:
+        """How many requests came, those for the set-up included."""
+        return len(self.log) + len(self.set_up_log)
+
+    @property
     def gaps(self) -> list[float]:
         """The seconds between requests."""
         return [later.time - earlier.time for earlier, later in zip(self.log, self.log[1:])]

@@ -163,9 +163,6 @@ def test_every_block_of_the_readme_works_when_pasted(
     (state / "ig_progress.json").write_text('{"last_processed_index": 0}\n')
     if "--graph-api" in block:
         monkeypatch.setenv(ig.TOKEN_VARIABLE, "EAAtest")
-        block = block.replace(
-            "--graph-api 17841400000000000 ", ""
-        )  # the stand-in of a child is the web address
     if "read -rs" in block:
         block = f"{block}EAAtest\necho {ig.TOKEN_VARIABLE}=$INSTAGRAM_ACCESS_TOKEN"
         pasted = shell.paste(block)

@@ -73,6 +73,7 @@ def test_what_the_web_address_withholds_is_fetched_from_the_official_api(
 ) -> None:
     act = night.stderr.partition("--- Act 2")[2].partition("--- Last act")[0]
     assert "4 fetched, 415 from cache, 12 not found" in act
+    assert "source: Instagram's official API, as @mybrand (nothing for GENRE)" in act
     assert "0 still open" in act
     assert re.search(r"^ *Details +1/425 +0% +183/425 +43% +\+182$", act, re.MULTILINE)
 
@@ -107,8 +108,9 @@ def test_rows_that_gained_nothing_are_byte_for_byte_the_same(
 
 
 def test_the_official_api_can_be_rehearsed_too(tmp_path: Path) -> None:
-    done = rehearse(tmp_path, "--graph-api", "17841400000000000", "--limit", "60")
+    done = rehearse(tmp_path, "--graph-api", "--batch-pause", "0", "--limit", "60")
     assert done.returncode == 0, done.stderr
+    assert "source: Instagram's official API, as @mybrand (nothing for GENRE)" in done.stderr
     assert re.search(r"^ *GENRE .* \+0$", done.stderr, re.MULTILINE)
     assert re.search(r"^ *Details .* \+\d\d$", done.stderr, re.MULTILINE)
     assert re.search(r", [1-9]\d* no professional account, ", done.stderr)
