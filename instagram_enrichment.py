@@ -105,6 +105,10 @@ class StoppedError(ReportedError):
     """The run has to end early, with profiles still open; the message says why."""
 
 
+class SetUpError(StoppedError):
+    """The source says that the user's set-up is wrong; the message says what to do."""
+
+
 class Interrupted(BaseException):
     """SIGINT, SIGTERM or SIGHUP (its argument, a signal.Signals) ended a wait."""
 
@@ -152,6 +156,18 @@ class Profile(NamedTuple):
             fields[name] = value if type(value) is kind else None
         fields["error"] = fields["error"] or None  # other tools write an empty text for none
         return cls(**fields)
+
+    def completed_by(self, older: Profile | None) -> Profile:
+        """Return it with what an older one, of another source, had beyond it."""
+        if older is None or self.error or older.error:
+            return self
+        return self._replace(
+            **{
+                name: value
+                for name, value in older._asdict().items()
+                if getattr(self, name) in (None, "")
+            }
+        )
 
 
 def format_timestamp(epoch: float) -> str:
@@ -446,22 +462,23 @@ class RateLimiter:
     def __post_init__(self) -> None:
         self._next_token = Deadline.after(min(refill_seconds(self.per_minute), LONGEST_FIRST_WAIT))
         self._blocked_until = Deadline.after(self.not_before - time.time())
-        self._is_resumed = False
+        self._is_first = True  # whether no request was sent yet
 
-    def resume_earlier_pause(self) -> None:
-        """Wait for the rest of the pause that an earlier run left, and say so."""
-        if not self._is_resumed and (seconds := self.blocked_for()):
+    def resume_pause(self) -> None:
+        """Wait for the rest of a pause that began before, and say so."""
+        if seconds := self.blocked_for():
             duration, end = format_duration(seconds), clock_time_in(seconds)
             log.info("Resuming an earlier pause until %s (%s)", end, duration)
             self.wait_until_unblocked()
-        self._is_resumed = True
 
     def acquire(self) -> None:
         """Wait for the token, take it, then let a random 2 to 4 seconds pass.
 
         The next token fills in meanwhile, so that the jitter costs nothing at 15 a minute or less.
         """
-        self.resume_earlier_pause()
+        if self._is_first:
+            self._is_first = False
+            self.resume_pause()
         self.wait_until_unblocked()
         self.waiter.wait_until(self._next_token)
         self._next_token = Deadline.after(refill_seconds(self.per_minute))
@@ -593,6 +610,7 @@ def parse_json(body: bytes | str) -> Any:
 
 
 USED_UP = 95.0  # percent of what a rolling hour allows
+MOST_USED = 999.0  # percent: more than that is no better to know
 USED_UP_WAIT = 300.0  # seconds for which nothing is sent then
 REGAIN_ACCESS = re.compile(r'"estimated_time_to_regain_access"\s*:\s*"?(\d+)')
 
@@ -622,7 +640,8 @@ def used_percent(headers: Mapping[str, str]) -> float:
     """
     usage = parse_object(headers.get("X-App-Usage", ""))
     values = [usage.get(name) for name in ("call_count", "total_time", "total_cputime")]
-    return max((float(each) for each in values if isinstance(each, (int, float))), default=0.0)
+    percentages = [each for each in values if isinstance(each, (int, float))]
+    return max((float(min(each, MOST_USED)) for each in percentages), default=0.0)
 
 
 def parse_http_date(value: str) -> float:
@@ -662,7 +681,7 @@ class Source(ABC):
     def parse(self, username: str, response: Response) -> dict[str, Any]:
         """Return the profile fields that a response holds, or raise the FetchError that fits.
 
-        Raises StoppedError if no further request makes sense.
+        Raises SetUpError if no further request makes sense.
         """
 
     @abstractmethod
@@ -749,7 +768,7 @@ class WebAddress(Source):
         return parse_web_response(username, response)
 
     def can_be_witness(self, profile: Profile) -> bool:
-        return not is_from_graph_api(profile)  # which doesn't tell that it is shown here, too
+        return True
 
     def settles(self, profile: Profile | None, wanted: Collection[str]) -> bool:
         lacks_category = profile is not None and is_from_graph_api(profile)
@@ -952,11 +971,13 @@ class GraphApi(Source):
             )
         remaining = self._expires_at - time.time()
         if remaining < SLOWED_BY_LIMIT * seconds:
+            token_ends, run_ends = clock_time_in(remaining), clock_time_in(seconds)
+            before = f"before the run, which is estimated to end at {run_ends}"
+            after = f"soon after the run, at {run_ends}, if Meta's hourly limit does not slow it"
             texts.append(
-                f"The access token ends at {clock_time_in(remaining)}; the run is estimated to end "
-                f"at {clock_time_in(seconds)}, later if it meets Meta's hourly limit. Better stop "
-                "it now and extend the token first: one straight from the Graph API Explorer lasts "
-                "an hour or two, one extended in the Access Token Debugger 60 days"
+                f"The access token ends at {token_ends}, {before if remaining < seconds else after}"
+                ". Better stop now and extend the token first: one straight from the Graph API "
+                "Explorer lasts an hour or two, one extended in the Access Token Debugger 60 days"
             )
         return texts
 
@@ -964,13 +985,14 @@ class GraphApi(Source):
         query = {"fields": "name,instagram_business_account{id,username}", "limit": "100"}
         try:
             return client.send("me/accounts", GRAPH_URL + "me/accounts", query, parse_pages)
+        except SetUpError as error:
+            raise UnusableError(str(error)) from error
         except (Blocked, NetworkError) as error:
+            what_helps = "" if isinstance(error, Blocked) else "check the connection, and "
             raise StoppedError(
                 f"{self.name} can't tell your account now ({error}): "
-                "check the connection, and run the same command again later"
+                f"{what_helps}run the same command again later"
             ) from error
-        except StoppedError as error:
-            raise UnusableError(str(error)) from error
         except FetchError as error:
             raise UnusableError(
                 f"{self.name} does not tell your account ({error}): "
@@ -982,14 +1004,14 @@ class GraphApi(Source):
         query = {"input_token": self._token}
         try:
             token = client.send_once("debug_token", GRAPH_URL + "debug_token", query, parse_token)
-        except ReportedError as error:
+        except (FetchError, SetUpError) as error:
             log.info("The access token can't be checked (%s): going on without", error)
             return
         if token.get("is_valid") is False:
             words = meta_words(as_object(token.get("error")))
             raise UnusableError(f"the access token is not valid{words}: {NEW_TOKEN}")
         expires_at, scopes = token.get("expires_at"), token.get("scopes")
-        if type(expires_at) is int and expires_at > 0:  # 0 is never
+        if type(expires_at) is int and 0 < expires_at < sys.maxsize:  # 0 is never
             self._expires_at = expires_at
         if isinstance(scopes, list):
             self._missing_permissions = [each for each in PERMISSIONS if each not in scopes]
@@ -1002,7 +1024,7 @@ def choose_page(pages: Sequence[Page]) -> Page:
     """
     linked = {page.account_id: page for page in pages if page.account_id}
     if not linked:
-        names = ", ".join(f"'{page.name}'" for page in pages)
+        names = printable(", ".join(f"'{page.name}'" for page in pages))
         raise UnusableError(NO_ACCOUNT.format(names or "none"))
     if len(linked) > 1:
         choices = "".join(
@@ -1027,8 +1049,9 @@ def parse_pages(response: Response) -> list[Page]:
         account_id, username = str(account.get("id", "")), account.get("username")
         if not ACCOUNT_ID.fullmatch(account_id):
             account_id = ""
-        called = f"@{username}" if username else f"the account {account_id}"
-        pages.append(Page(printable(str(entry.get("name"))), account_id, printable(called)))
+        is_named = isinstance(username, str) and username != ""
+        called = f"@{username}" if is_named else f"the account {account_id}"
+        pages.append(Page(printable(str(entry.get("name", "?"))), account_id, printable(called)))
     return pages
 
 
@@ -1043,7 +1066,7 @@ def parse_token(response: Response) -> dict[str, Any]:
 def parse_graph_response(username: str, response: Response) -> dict[str, Any]:
     """Return the profile fields that a response of the Graph API holds, or raise a FetchError.
 
-    Raises StoppedError if the set-up is wrong: the token, its permissions, or the account.
+    Raises SetUpError if the token, its permissions or the account is wrong.
     """
     user = as_object(parse_object(response.body).get("business_discovery"))
     if response.status == 200 and user:
@@ -1059,7 +1082,7 @@ def parse_graph_response(username: str, response: Response) -> dict[str, Any]:
 
 
 def graph_error(response: Response) -> Exception:
-    """Return what a response without data means: a FetchError, or a StoppedError for the set-up."""
+    """Return what a response without data means: a FetchError or a SetUpError."""
     status, _, body = response
     parsed = parse_json(body)
     error = as_object(as_object(parsed).get("error"))
@@ -1068,7 +1091,7 @@ def graph_error(response: Response) -> Exception:
     where = f"status {status}" if code is None else f"error {code}"
     if problem := set_up_problem(code, error.get("error_subcode"), words):
         what, advice = problem
-        return StoppedError(f"{what} ({where}{words}): {advice}")
+        return SetUpError(f"{what} ({where}{words}): {advice}")
     is_transient = code in TRANSIENT_CODES or error.get("is_transient") is True
     outcomes: list[Outcome] = [
         (code == NO_SUCH_ACCOUNT, NotFound, ERRORS[NOT_PROFESSIONAL]),
@@ -1310,7 +1333,12 @@ class Client:
     def _log_used_up(self, percent: float) -> None:
         seconds = self._limiter.blocked_for()
         duration, end = format_duration(seconds), clock_time_in(seconds)
-        log.info("%.0f%% of the hourly limit is used: pausing %s, until %s", percent, duration, end)
+        log.info(
+            "%.0f%% of the hourly limit is used: nothing is sent for %s, until %s",
+            percent,
+            duration,
+            end,
+        )
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         """Log why something is fetched again, and when."""
@@ -2388,15 +2416,18 @@ class Batches:
         return max(self.pause - since_last, 0.0)
 
 
-def write_output(path: Path, sheet: Sheet, profiles: Mapping[str, Profile]) -> None:
-    """Write the output: the input plus what is cached (username -> Profile).
+def write_output(
+    path: Path, sheet: Sheet, profiles: Mapping[str, Profile], last: bytes = b""
+) -> bytes:
+    """Write the output, the input plus what is cached (username -> Profile), and return it.
 
-    If the output that it replaces has a line that is found nowhere else, as somebody typed into it
-    or has changed the input since, that output is copied to an unused path first. Raises OSError.
+    If the output that it replaces has a line that is neither in the input nor in the new one, nor
+    in the `last` one that this run wrote, as somebody typed into it or has changed the input since,
+    that output is copied to an unused path first. Raises OSError.
     """
     new = b"".join(sheet.render(profiles))
     old = path.read_bytes() if path.exists() else b""
-    if old != new and is_edited(old, new, sheet):
+    if old not in (new, last) and is_edited(old, sheet, new, last):
         copy = keep_copy(path, old, "bak")
         log.warning(
             "%s has lines that the new output won't have: kept it as %s. "
@@ -2405,11 +2436,12 @@ def write_output(path: Path, sheet: Sheet, profiles: Mapping[str, Profile]) -> N
             printable(str(copy)),
         )
     write_atomic(path, [new])
+    return new
 
 
-def is_edited(old: bytes, new: bytes, sheet: Sheet) -> bool:
-    """Return whether an old output has a line that neither the input nor the new output has."""
-    unknown_lines = set(old.splitlines()).difference(new.splitlines(), [b""])
+def is_edited(output: bytes, sheet: Sheet, *own: bytes) -> bool:
+    """Return whether an output has a line that neither the sheet nor any of our `own` has."""
+    unknown_lines = set(output.splitlines()).difference([b""], *map(bytes.splitlines, own))
     return bool(unknown_lines) and not unknown_lines <= sheet.lines()
 
 
@@ -2427,6 +2459,7 @@ class Enrichment:
     fetcher: Fetcher
     batches: Batches
     args: argparse.Namespace
+    last_output: bytes  # as this run wrote it last
 
     def __post_init__(self) -> None:
         self.source = self.fetcher.source
@@ -2447,7 +2480,7 @@ class Enrichment:
         can't be saved.
         """
         if self.queue:
-            self.limiter.resume_earlier_pause()
+            self.limiter.resume_pause()
         are_repeats = False
         while self.queue:
             if not are_repeats and self.queue.has_only_repeats():
@@ -2522,7 +2555,9 @@ class Enrichment:
     def save_output(self) -> None:
         """Write the output; raises OSError on a full disk only, but sets `output_error` anyway."""
         try:
-            write_output(self.args.output, self.sheet, self.cache.profiles)
+            self.last_output = write_output(
+                self.args.output, self.sheet, self.cache.profiles, self.last_output
+            )
             self.output_error = None
         except OSError as error:
             self.output_error = error
@@ -2551,7 +2586,7 @@ class Enrichment:
         self._prepare_fetch()
         self.tried.add(username)
         try:
-            profile = self.fetcher.fetch(username)
+            fetched = self.fetcher.fetch(username)
         except FetchError as error:
             self.open_reasons[username] = error
             again = "; again at the end" if username in self.queue else ""
@@ -2560,6 +2595,7 @@ class Enrichment:
             self.batches.add()
             self._since_checkpoint += 1
         self.unsaved = username
+        profile = fetched.completed_by(self.cache.profiles.get(username))
         self.cache.add(profile)
         self.unsaved = None
         if profile.error:
@@ -2607,7 +2643,7 @@ class SecretFilter(logging.Filter):
     def __init__(self, environment: Mapping[str, str]) -> None:
         super().__init__()
         token = environment.get(TOKEN_VARIABLE, "")
-        secrets = {token, urllib.parse.quote(token, safe="")}
+        secrets = {token, repr(token)[1:-1], urllib.parse.quote(token, safe="")}
         for name, value in environment.items():
             if name.lower().endswith("_proxy") and "@" in value:
                 secrets |= proxy_secrets(value)
@@ -2616,17 +2652,20 @@ class SecretFilter(logging.Filter):
         patterns = [secret_pattern(each) for each in longest_first if len(each) >= SHORTEST_SECRET]
         self._secrets = re.compile("|".join(patterns)) if patterns else None
 
+    def hide(self, text: str) -> str:
+        """Return a text without secrets."""
+        return self._secrets.sub(HIDDEN, text) if self._secrets else text
+
     def filter(self, record: logging.LogRecord) -> bool:
         """Replace the record's message by one without secrets; returns True, to have it logged."""
-        if self._secrets:
-            record.msg, record.args = self._secrets.sub(HIDDEN, record.getMessage()), ()
+        record.msg, record.args = self.hide(record.getMessage()), ()
         return True
 
 
 def secret_pattern(secret: str) -> str:
     """Return a pattern for a secret; a short one may be a part of another word, which stays."""
     if len(secret) > SECRET_START:
-        return re.escape(secret[:SECRET_START]) + r"[^\s'\"]*"
+        return f"{re.escape(secret)}|{re.escape(secret[:SECRET_START])}[^\\s'\"]*"
     return rf"(?<!\w){re.escape(secret)}(?!\w)"
 
 
@@ -2750,10 +2789,10 @@ def log_summary(
 
 
 def help_for_withheld(run: Enrichment, withheld: Iterable[str]) -> str:
-    """Say what would help those that the source withholds; for those with data, nothing would."""
-    is_known = {run.fetcher.has_data(username) for username in withheld}
-    kept = "what was fetched of them before is kept"
-    return run.source.withheld_hint if False in is_known else kept
+    """Say what would help those that the source withholds."""
+    if all(username in run.cache.profiles for username in withheld):  # of another source
+        return "nothing more can be fetched of them for now; what was fetched before is kept"
+    return run.source.withheld_hint
 
 
 def withheld_profiles(run: Enrichment, still_open: Iterable[str]) -> list[str]:
@@ -2839,9 +2878,17 @@ def account_id(text: str) -> str:
     return text
 
 
+class ArgumentParser(argparse.ArgumentParser):
+    """A parser whose errors repeat no secret that was pasted into the command line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message, and exit with 2."""
+        super().error(SecretFilter(os.environ).hide(message))
+
+
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line; exits with 2 and the flag's name if a value makes no sense."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="instagram_enrichment.py",
         description=DESCRIPTION,
         epilog=EXIT_CODES,
@@ -2997,7 +3044,7 @@ def open_run(
     progress = Progress(args.cache_dir / PROGRESS_FILE, len(sheet.rows), longest_wait)
     fetch_times = cache.fetch_times()
     # Whether everything can be written is found out now, not after a night.
-    write_output(args.output, sheet, cache.profiles)
+    last_output = write_output(args.output, sheet, cache.profiles)
     progress.save()
     limiter = RateLimiter(
         args.rate_limit, progress.not_before, waiter, lock.renew, progress.block_until
@@ -3010,20 +3057,21 @@ def open_run(
         source.check_set_up(client)
     if args.force:
         start_afresh(cache, progress)
+        last_output = b""  # with what was cached: it is worth a copy
     queue = FetchQueue(to_fetch, progress.rows_done)
     fetcher = Fetcher(
         source, client, limiter, cache.profiles, queue, args.batch_pause, was_answered
     )
     batches = Batches(args.batch_size, args.batch_pause, args.rate_limit, fetch_times)
-    return Enrichment(sheet, cache, progress, limiter, fetcher, batches, args)
+    return Enrichment(sheet, cache, progress, limiter, fetcher, batches, args, last_output)
 
 
 def was_answered_recently(source: Source, profiles: Mapping[str, Profile]) -> bool:
-    """Return whether the cache has a profile of which the source told something lately."""
+    """Return whether the cache has a profile that the source has settled lately."""
     timestamps = [
         profile.fetched_at or ""
         for profile in profiles.values()
-        if profile.error in (None, source.not_found_error) and source.can_be_witness(profile)
+        if source.settles(profile, source.fields)
     ]
     return parse_timestamp(max(timestamps, default="")) > time.time() - RECENTLY
 
@@ -3031,6 +3079,7 @@ def was_answered_recently(source: Source, profiles: Mapping[str, Profile]) -> bo
 def start_afresh(cache: Cache, progress: Progress) -> None:
     """Start afresh for `--force`: set the cache aside, and go to the top."""
     progress.move_to(0)
+    cache.sync()
     if cache.profiles:
         backup = cache.set_aside()
         log.info(
