@@ -904,9 +904,9 @@ NEW_PERMISSIONS = (
 )
 NEW_APP = "make an app of the type Business, and a token of that app (the README says how)"
 LEAVE_OUT_ID = (
-    "the id behind --graph-api may be that of a Page, or mistyped: leave it out, and the token "
-    "tells it; if it does not, the token may be one of Instagram Login: make a new one (the README "
-    "says how)"
+    "an id behind --graph-api may be mistyped, or that of a Page: leave it out, and the token tells "
+    "it. If you gave none, the token may be one of Instagram Login: make a new one (the README says "
+    "how)"
 )
 FOLLOW_IT = "follow what it asks there, and run the same command again"
 NO_ACCOUNT = """\
@@ -1110,19 +1110,20 @@ def set_up_problem(code: int | None, subcode: object, words: str) -> tuple[str, 
     """
     bad_token = "the access token is refused"
     is_token = code in TOKEN_CODES
+    is_no_account = bool(NO_DISCOVERY.search(words))
     problems = [
         (is_token and subcode == 459, bad_token, f"log in to facebook.com, {FOLLOW_IT}"),
         (is_token and "Cannot parse access token" in words, bad_token, OTHER_KIND_OF_TOKEN),
         (is_token, bad_token, f"it may have expired; {NEW_TOKEN}"),
         (code in PERMISSION_CODES, "a permission is missing", NEW_PERMISSIONS),
         (code == 3, "the app of your access token can't do this", NEW_APP),
+        (code == 100 and is_no_account, "your account is no Instagram account", LEAVE_OUT_ID),
         (
-            code == 100 and bool(NO_DISCOVERY.search(words)),
-            "this is no Instagram account",
+            code == 100 and subcode == 33,
+            "the access token does not show your account",
             LEAVE_OUT_ID,
         ),
-        (code == 100 and subcode == 33, "the account to fetch as is not shown", LEAVE_OUT_ID),
-        (code == 803, "the account to fetch as does not exist", LEAVE_OUT_ID),
+        (code == 803, "your account does not exist", LEAVE_OUT_ID),
         (code == 25, "your account is restricted", f"log in to Instagram with it, {FOLLOW_IT}"),
         (code == 2635, "the API has changed", "get a newer version of this program"),
     ]

@@ -590,7 +590,7 @@ STOPS = {
     "200": ["A permission is missing", ", ".join(PERMISSIONS[:3]), "ads_management"],
     "299": ["A permission is missing", ", ".join(PERMISSIONS[:3]), "ads_management"],
     "3": ["does not have the capability", "an app of the type Business"],
-    "100 33": ["does not exist", "the id behind --graph-api", "leave it out"],
+    "100 33": ["does not exist", "an id behind --graph-api", "leave it out"],
     "100 nonexisting field": ["nonexisting field (business_discovery)", "leave it out", "a Page"],
     "803": ["Some of the aliases", "leave it out"],
     "25": ["The Instagram account is restricted", "log in to Instagram with it"],
