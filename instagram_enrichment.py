@@ -1089,7 +1089,7 @@ def graph_error(response: Response) -> Exception:
     code = error.get("code") if type(error.get("code")) is int else None
     words = meta_words(error)
     where = f"status {status}" if code is None else f"error {code}"
-    if problem := set_up_problem(code, error.get("error_subcode"), words):
+    if problem := set_up_problem(code, error.get("error_subcode"), str(error.get("message"))):
         what, advice = problem
         return SetUpError(f"{what} ({where}{words}): {advice}")
     is_transient = code in TRANSIENT_CODES or error.get("is_transient") is True
@@ -1103,17 +1103,14 @@ def graph_error(response: Response) -> Exception:
     return first_applying(outcomes, where, words.removeprefix(": "))
 
 
-def set_up_problem(code: int | None, subcode: object, words: str) -> tuple[str, str] | None:
-    """Return what is wrong with the set-up and what to do about it; None if nothing is.
-
-    `words` are Meta's own.
-    """
+def set_up_problem(code: int | None, subcode: object, message: str) -> tuple[str, str] | None:
+    """Return what an error says is wrong with the set-up, and what to do; None if nothing is."""
     bad_token = "the access token is refused"
     is_token = code in TOKEN_CODES
-    is_no_account = bool(NO_DISCOVERY.search(words))
+    is_no_account = bool(NO_DISCOVERY.search(message))
     problems = [
         (is_token and subcode == 459, bad_token, f"log in to facebook.com, {FOLLOW_IT}"),
-        (is_token and "Cannot parse access token" in words, bad_token, OTHER_KIND_OF_TOKEN),
+        (is_token and "Cannot parse access token" in message, bad_token, OTHER_KIND_OF_TOKEN),
         (is_token, bad_token, f"it may have expired; {NEW_TOKEN}"),
         (code in PERMISSION_CODES, "a permission is missing", NEW_PERMISSIONS),
         (code == 3, "the app of your access token can't do this", NEW_APP),
@@ -2650,7 +2647,8 @@ class SecretFilter(logging.Filter):
                 secrets |= proxy_secrets(value)
         # Longest first: a piece of a password must not be replaced within the whole.
         longest_first = sorted(secrets, key=len, reverse=True)
-        patterns = [secret_pattern(each) for each in longest_first if len(each) >= SHORTEST_SECRET]
+        patterns = [whole_pattern(each) for each in longest_first if len(each) >= SHORTEST_SECRET]
+        patterns += [start_pattern(each) for each in longest_first if len(each) > SECRET_START]
         self._secrets = re.compile("|".join(patterns)) if patterns else None
 
     def hide(self, text: str) -> str:
@@ -2663,11 +2661,15 @@ class SecretFilter(logging.Filter):
         return True
 
 
-def secret_pattern(secret: str) -> str:
+def whole_pattern(secret: str) -> str:
     """Return a pattern for a secret; a short one may be a part of another word, which stays."""
-    if len(secret) > SECRET_START:
-        return f"{re.escape(secret)}|{re.escape(secret[:SECRET_START])}[^\\s'\"]*"
-    return rf"(?<!\w){re.escape(secret)}(?!\w)"
+    whole = re.escape(secret)
+    return whole if len(secret) > SECRET_START else rf"(?<!\w){whole}(?!\w)"
+
+
+def start_pattern(secret: str) -> str:
+    """Return a pattern for a long secret that a message has cut off."""
+    return re.escape(secret[:SECRET_START]) + r"[^\s'\"\\]*"
 
 
 def proxy_secrets(address: str) -> set[str]:

@@ -201,7 +201,7 @@ GRAPH_ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "2635": graph_error(
         400, 2635, message="(#2635) You are calling a deprecated version of the API."
     ),
-    "-1": graph_error(500, -1, message="Fatal"),
+    "-1": graph_error(400, -1, message="Fatal"),
     "1": graph_error(500, 1),
     "2": graph_error(400, 2, message="Service temporarily unavailable"),
     "transient": graph_error(400, 9999, is_transient=True),

@@ -105,6 +105,15 @@ def test_an_account_that_is_given_is_not_looked_up(graph: Any) -> None:
     ]
 
 
+def test_the_check_does_not_count_for_the_estimate(graph: Any) -> None:
+    estimates = []
+    for flags in (["--graph-api"], FLAG, []):
+        result = graph.run(*flags, "-r", "10", "--force")
+        assert result.code == 0
+        estimates += re.findall(r"about (.*), done at", result.log)
+    assert len(estimates) == 3 and len(set(estimates)) == 1
+
+
 def test_nothing_is_checked_where_nothing_is_to_be_fetched(graph: Any) -> None:
     assert graph.run("--graph-api").code == 0
     checks = len(graph.standin.set_up_log)
@@ -817,6 +826,16 @@ def test_the_token_is_nowhere_in_what_the_check_writes(
     written = result.log + everything_written(graph.folder)
     for shown in (secret, secret[:13], quote(secret, safe=""), quote(secret, safe="")[:13]):
         assert shown not in written
+
+
+@pytest.mark.parametrize(
+    "secret", [SECRET, "1784|p/Q+x=%&#tail42", "EAAGm0PX4ZCps'quoted", "EAAG\\back\\slashes.in.it"]
+)
+def test_the_token_is_hidden_however_a_message_repeats_it(secret: str) -> None:
+    hide = ig.SecretFilter({"INSTAGRAM_ACCESS_TOKEN": secret}).hide
+    for repeated in (secret, quote(secret, safe=""), repr(secret)[1:-1]):
+        assert hide(f"?input_token={repeated} failed") == "?input_token=[hidden] failed"
+        assert hide(f"?input_token={repeated[:15]}").startswith("?input_token=[hidden]"), "cut off"
 
 
 @pytest.mark.parametrize("flags", [("--graph-api", "1784", SECRET), ("--token", SECRET)])
