@@ -13,8 +13,8 @@ The sections:
     Responses       what came back for a request, and the errors it can mean
     Web address     the first source: Instagram's public web API
     Graph API       the second source: Meta's official API
-    HTTP            one request at a time
-    Fetching        retries, the witness, and the pauses of an outage
+    HTTP            one request at a time, and the retries
+    Fetching        the queue, the witness, and the pauses of an outage
     State on disk   cache, progress and lock
     CSV             the list, in and out
     The run         the row loop, batches and checkpoints
@@ -568,6 +568,14 @@ class UnexpectedResponse(FetchError):
     """A response whose meaning is not known."""
 
 
+class Request(NamedTuple):
+    """What to send with one GET."""
+
+    label: str  # how the log names it
+    url: str
+    query: Mapping[str, str]
+
+
 class Response(NamedTuple):
     """What came back for one request."""
 
@@ -674,8 +682,8 @@ class Source(ABC):
         return []
 
     @abstractmethod
-    def request(self, username: str) -> tuple[str, dict[str, str]]:
-        """Return the URL and the query that fetch a profile."""
+    def request(self, username: str) -> Request:
+        """Return what fetches a profile."""
 
     @abstractmethod
     def parse(self, username: str, response: Response) -> dict[str, Any]:
@@ -761,8 +769,8 @@ class WebAddress(Source):
     locked_out_hint = LOCKED_OUT_HINT
     withheld_hint = WITHHELD_HINT
 
-    def request(self, username: str) -> tuple[str, dict[str, str]]:
-        return API_URL, {"username": username}
+    def request(self, username: str) -> Request:
+        return Request(f"@{username}", API_URL, {"username": username})
 
     def parse(self, username: str, response: Response) -> dict[str, Any]:
         return parse_web_response(username, response)
@@ -945,8 +953,9 @@ class GraphApi(Source):
         self._expires_at = math.inf  # epoch seconds: when the token ends
         self._missing_permissions: list[str] = []
 
-    def request(self, username: str) -> tuple[str, dict[str, str]]:
-        return GRAPH_URL + self._account_id, {"fields": DISCOVERY % username}
+    def request(self, username: str) -> Request:
+        url = GRAPH_URL + self._account_id
+        return Request(f"@{username}", url, {"fields": DISCOVERY % username})
 
     def parse(self, username: str, response: Response) -> dict[str, Any]:
         return parse_graph_response(username, response)
@@ -983,8 +992,9 @@ class GraphApi(Source):
 
     def _fetch_pages(self, client: Client) -> list[Page]:
         query = {"fields": "name,instagram_business_account{id,username}", "limit": "100"}
+        request = Request("me/accounts", GRAPH_URL + "me/accounts", query)
         try:
-            return client.send("me/accounts", GRAPH_URL + "me/accounts", query, parse_pages)
+            return client.send(request, parse_pages)
         except SetUpError as error:
             raise UnusableError(str(error)) from error
         except (Blocked, NetworkError) as error:
@@ -1002,8 +1012,9 @@ class GraphApi(Source):
     def _check_token(self, client: Client) -> None:
         """Ask whether the token is valid, for how long, and for what; Meta need not tell."""
         query = {"input_token": self._token}
+        request = Request("debug_token", GRAPH_URL + "debug_token", query)
         try:
-            token = client.send_once("debug_token", GRAPH_URL + "debug_token", query, parse_token)
+            token = client.send_once(request, parse_token)
         except (FetchError, SetUpError) as error:
             log.info("The access token can't be checked (%s): going on without", error)
             return
@@ -1177,8 +1188,8 @@ class Transport:
         self._session = AnonymousSession(source.headers)
         self._idle_deadline = Deadline.after(0.0)
 
-    def get(self, url: str, query: dict[str, str]) -> Response:
-        """Send one GET request and return its response.
+    def get(self, request: Request) -> Response:
+        """Send one request and return its response.
 
         Raises NetworkError if no whole response comes within 60 s, and StoppedError if the
         system has no thread left for the request.
@@ -1187,7 +1198,7 @@ class Transport:
             self._session.close()
         # In a thread of its own, a response that drips, even in its head, can be left behind.
         parts: queue.SimpleQueue[Response | NetworkError] = queue.SimpleQueue()
-        thread = threading.Thread(target=self._receive, args=(url, query, parts), daemon=True)
+        thread = threading.Thread(target=self._receive, args=(request, parts), daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
@@ -1217,12 +1228,16 @@ class Transport:
         response: Response = part
         return response
 
-    def _receive(self, url: str, query: dict[str, str], parts: queue.SimpleQueue[Any]) -> None:
+    def _receive(self, request: Request, parts: queue.SimpleQueue[Any]) -> None:
         """Put a response's head, then the whole response; instead of either, a NetworkError."""
         deadline = Deadline.after(RESPONSE_TIMEOUT)
         try:
             with self._session.get(
-                url, params=query, timeout=SOCKET_TIMEOUT, stream=True, allow_redirects=False
+                request.url,
+                params=request.query,
+                timeout=SOCKET_TIMEOUT,
+                stream=True,
+                allow_redirects=False,
             ) as response:
                 head = Response(response.status_code, response.headers, b"")
                 parts.put(head)
@@ -1276,11 +1291,7 @@ BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds; the limite
 
 
 class Client:
-    """Sends requests at the limiter's pace, and waits for as long as their responses ask.
-
-    `what` names in the log what is fetched; `parse` gives a response's meaning: a result, or the
-    error that it raises.
-    """
+    """Sends requests at the limiter's pace, and waits for as long as their responses ask."""
 
     def __init__(self, source: Source, limiter: RateLimiter, waiter: Waiter) -> None:
         self.requests = 0  # sent in this run
@@ -1300,24 +1311,20 @@ class Client:
         """Whether any response has come back yet."""
         return self._transport.reached
 
-    def send(
-        self, what: str, url: str, query: dict[str, str], parse: Callable[[Response], Result]
-    ) -> Result:
-        """Send one request, again after a blocked response or a network error.
+    def send(self, request: Request, parse: Callable[[Response], Result]) -> Result:
+        """Send a request, again after a blocked response or a network error.
 
-        Raises NetworkError, and what `parse` raises.
+        Returns and raises what `parse` does with the response; raises NetworkError, too.
         """
-        result: Result = self._retrying(self.send_once, what, url, query, parse)
+        result: Result = self._retrying(self.send_once, request, parse)
         return result
 
-    def send_once(
-        self, what: str, url: str, query: dict[str, str], parse: Callable[[Response], Result]
-    ) -> Result:
-        """Send one request, once it may be sent; raises NetworkError, and what `parse` raises."""
+    def send_once(self, request: Request, parse: Callable[[Response], Result]) -> Result:
+        """Send a request, once it may be sent; returns and raises as `send`."""
         self._limiter.acquire()
         self.requests += 1
-        response = self._transport.get(url, query)
-        log.debug("%s: status %d, %d bytes", what, response.status, len(response.body))
+        response = self._transport.get(request)
+        log.debug("%s: status %d, %d bytes", request.label, response.status, len(response.body))
         self._limiter.block_for(requested_wait(response.headers))
         if (percent := used_percent(response.headers)) >= USED_UP:
             self._limiter.block_for(USED_UP_WAIT)
@@ -1344,7 +1351,7 @@ class Client:
         seconds = max(state.upcoming_sleep, self._limiter.seconds_until_ready())
         log.info(
             "%s: %s; try %d of %d in %s, at %s",
-            state.args[0],
+            state.args[0].label,
             error,
             state.attempt_number + 1,
             1 + RETRIES,
@@ -1488,7 +1495,7 @@ class Fetcher:
         that), and StoppedError if going on makes no sense.
         """
         try:
-            fields = self.client.send(*self._request(username))
+            fields = self.client.send(self.source.request(username), self._parser(username))
         except Withheld:
             self._note_answer()
             raise
@@ -1598,7 +1605,7 @@ class Fetcher:
     def _witness_error(self, witness: str) -> FetchError | None:
         """Fetch a witness; returns what came instead of an answer, or None."""
         try:
-            self.client.send_once(*self._request(witness))
+            self.client.send_once(self.source.request(witness), self._parser(witness))
         except Withheld:
             return None
         except FetchError as error:
@@ -1614,12 +1621,9 @@ class Fetcher:
         """Return whether data of a profile is cached."""
         return username in self.profiles and not self.profiles[username].error
 
-    def _request(
-        self, username: str
-    ) -> tuple[str, str, dict[str, str], Callable[[Response], dict[str, Any]]]:
-        """Return the arguments for `client` that fetch a profile."""
-        url, query = self.source.request(username)
-        return f"@{username}", url, query, functools.partial(self._parse, username)
+    def _parser(self, username: str) -> Callable[[Response], dict[str, Any]]:
+        """Return what gives the meaning of a response for a profile."""
+        return functools.partial(self._parse, username)
 
     def _parse(self, username: str, response: Response) -> dict[str, Any]:
         """Return and raise as the source's `parse`, and note what follows for other profiles."""
@@ -3025,7 +3029,7 @@ def enrich(args: argparse.Namespace, waiter: Waiter) -> int:
     args.output = Path(os.path.realpath(args.output))  # a link is written where it points
     try:
         check_output(args)
-        check_proxy(source.request("")[0])
+        check_proxy(source.request("").url)
         with contextlib.closing(Lock(args.cache_dir)) as lock:
             return run_and_report(open_run(args, waiter, source, sheet, lock), stopwatch)
     except OSError as error:
