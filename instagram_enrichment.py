@@ -668,6 +668,7 @@ class Source(ABC):
     fields: frozenset[str]  # the profile fields that it can fill
     body_optional_statuses: tuple[int, ...]  # conclusive, even if the body never comes
     not_found_error: str  # the `error` of a profile that it does not have
+    slowed_by = ""  # what may make a run take longer than estimated
     locked_out_hint = ""  # what to tell a user whose first requests are blocked; "" for nothing
     withheld_hint = ""  # what fetches profiles that it withholds
 
@@ -903,27 +904,33 @@ NO_DISCOVERY = re.compile(r"nonexisting field \(business_discovery\)")
 # 10 requests a minute take three times as long as estimated.
 SLOWED_BY_LIMIT = 3
 
-# What to do about a problem with the set-up.
-NEW_TOKEN = f"make a new one (the README says how), and put it into {TOKEN_VARIABLE}"
-OTHER_KIND_OF_TOKEN = f"it is cut short, or of another kind (as of Instagram Login); {NEW_TOKEN}"
+# What to do about a problem with the set-up. The steps are those of the README.
+CHAPTER = 'README, "Set up the official API"'
+NEW_TOKEN = f"make a new one, and put it into {TOKEN_VARIABLE} ({CHAPTER}, steps 4 to 6)"
+OTHER_KIND_OF_TOKEN = (
+    f"it is cut short, or of another kind than those of the Graph API Explorer; {NEW_TOKEN}"
+)
 NEW_PERMISSIONS = (
-    f"make a token with {', '.join(PERMISSIONS)} (the README says how); if you manage the Page "
-    "through Business Manager, add ads_read or ads_management"
+    f"make a token with {', '.join(PERMISSIONS)} and pages_show_list ({CHAPTER}, steps 4 to 6); if "
+    "your role on the Page was given in Business Manager, add ads_read or ads_management"
 )
-NEW_APP = "make an app of the type Business, and a token of that app (the README says how)"
+NEW_APP = f"make an app of the type Business, and a token of that app ({CHAPTER}, steps 3 to 6)"
 LEAVE_OUT_ID = (
-    "an id behind --graph-api may be mistyped, or that of a Page: leave it out, and the token tells "
-    "it. If you gave none, the token may be one of Instagram Login: make a new one (the README says "
-    "how)"
+    "if you gave an id behind --graph-api, it may be that of a Page: leave it out, and the token "
+    f"tells the right one. If you gave none, the token is one of Instagram Login: {NEW_TOKEN}"
 )
-FOLLOW_IT = "follow what it asks there, and run the same command again"
-NO_ACCOUNT = """\
-the access token shows no Instagram account to fetch as (Pages that it shows: {}).
-  - If your Page is missing: make the token again (the README says how), and choose your Page and
-    your Instagram account in the window that opens.
-  - If it is still missing, it belongs to a Business Portfolio: choose that in the window, too, and
-    add the permission business_management to the token.
-  - If the Page is there: link your Instagram account, a professional one, to it in its settings."""
+NO_PAGE = f"""\
+the access token shows no Facebook Page, so no Instagram account, either ({CHAPTER}).
+  - Make the token again, with all the permissions of step 4, and in the window that opens choose
+    your Page and your Instagram account.
+  - If the Page belongs to a Business Portfolio: add the permission business_management, and choose
+    the portfolio, too."""
+NO_ACCOUNT = f"""\
+no Instagram account is linked to the Page that the access token shows: {{}} ({CHAPTER}).
+  - Make your Instagram account a professional one (step 1), and link it to the Page (step 2).
+  - If it is linked: make the token again, and in the window that opens choose the account, too. If
+    the Page belongs to a Business Portfolio, add the permission business_management, and choose the
+    portfolio as well."""
 
 
 class Page(NamedTuple):
@@ -945,6 +952,7 @@ class GraphApi(Source):
     fields = frozenset({"full_name", "biography", "follower_count", "is_business"})
     body_optional_statuses = (RATE_LIMIT_STATUS,)
     not_found_error = NOT_PROFESSIONAL
+    slowed_by = "Meta's hourly limit"
 
     def __init__(self, account_id: str, token: str) -> None:
         self.headers = {"Authorization": f"Bearer {token}"}
@@ -976,17 +984,18 @@ class GraphApi(Source):
         if self._missing_permissions:
             texts.append(
                 f"The access token lacks {', '.join(self._missing_permissions)}: if profiles "
-                "can't be fetched, make a new one with that, too (the README says how)"
+                f"can't be fetched, make a new one with that, too ({CHAPTER}, steps 4 to 6)"
             )
         remaining = self._expires_at - time.time()
         if remaining < SLOWED_BY_LIMIT * seconds:
             token_ends, run_ends = clock_time_in(remaining), clock_time_in(seconds)
             before = f"before the run, which is estimated to end at {run_ends}"
-            after = f"soon after the run, at {run_ends}, if Meta's hourly limit does not slow it"
+            after = f"soon after the run ({run_ends}, or later if it meets {self.slowed_by})"
             texts.append(
                 f"The access token ends at {token_ends}, {before if remaining < seconds else after}"
-                ". Better stop now and extend the token first: one straight from the Graph API "
-                "Explorer lasts an hour or two, one extended in the Access Token Debugger 60 days"
+                f". Better stop now and extend the token first ({CHAPTER}, step 5): one straight "
+                "from the Graph API Explorer lasts an hour or two, one extended in the Access Token "
+                "Debugger 60 days"
             )
         return texts
 
@@ -1005,8 +1014,8 @@ class GraphApi(Source):
             ) from error
         except FetchError as error:
             raise UnusableError(
-                f"{self.name} does not tell your account ({error}): "
-                "give the account's id behind --graph-api"
+                f"{self.name} does not tell your account ({error}): run the same command again; "
+                "if that does not help, give the account's id behind --graph-api"
             ) from error
 
     def _check_token(self, client: Client) -> None:
@@ -1034,9 +1043,11 @@ def choose_page(pages: Sequence[Page]) -> Page:
     Raises UnusableError if there is none, and if there are several accounts.
     """
     linked = {page.account_id: page for page in pages if page.account_id}
+    if not pages:
+        raise UnusableError(NO_PAGE)
     if not linked:
         names = printable(", ".join(f"'{page.name}'" for page in pages))
-        raise UnusableError(NO_ACCOUNT.format(names or "none"))
+        raise UnusableError(NO_ACCOUNT.format(names))
     if len(linked) > 1:
         choices = "".join(
             f"\n  --graph-api {page.account_id}  for {page.account} (Page '{page.name}')"
@@ -1120,7 +1131,7 @@ def set_up_problem(code: int | None, subcode: object, message: str) -> tuple[str
     is_token = code in TOKEN_CODES
     is_no_account = bool(NO_DISCOVERY.search(message))
     problems = [
-        (is_token and subcode == 459, bad_token, f"log in to facebook.com, {FOLLOW_IT}"),
+        (is_token and subcode == 459, bad_token, "log in to facebook.com and follow what it asks"),
         (is_token and "Cannot parse access token" in message, bad_token, OTHER_KIND_OF_TOKEN),
         (is_token, bad_token, f"it may have expired; {NEW_TOKEN}"),
         (code in PERMISSION_CODES, "a permission is missing", NEW_PERMISSIONS),
@@ -1132,7 +1143,11 @@ def set_up_problem(code: int | None, subcode: object, message: str) -> tuple[str
             LEAVE_OUT_ID,
         ),
         (code == 803, "your account does not exist", LEAVE_OUT_ID),
-        (code == 25, "your account is restricted", f"log in to Instagram with it, {FOLLOW_IT}"),
+        (
+            code == 25,
+            "your account is restricted",
+            "log in to Instagram with it and follow what it asks",
+        ),
         (code == 2635, "the API has changed", "get a newer version of this program"),
     ]
     return next(((what, advice) for applies, what, advice in problems if applies), None)
@@ -2743,11 +2758,12 @@ def log_estimate(run: Enrichment) -> None:
     )
     seconds = run.eta()
     log.info(
-        "At %g a minute%s: about %s, done at %s",
+        "At %g a minute%s: about %s, done at %s%s",
         run.args.rate_limit,
         with_pauses if pauses else "",
         format_duration(seconds),
         clock_time_in(seconds),
+        f", or later if it meets {run.source.slowed_by}" if run.source.slowed_by else "",
     )
 
 
@@ -2881,7 +2897,7 @@ def account_id(text: str) -> str:
     The error does not repeat the text, which may be a token pasted by mistake.
     """
     if not ACCOUNT_ID.fullmatch(text):
-        raise argparse.ArgumentTypeError("must be the numeric id of an account")
+        raise argparse.ArgumentTypeError("must be the numeric id of an account, or left out")
     return text
 
 
@@ -2985,8 +3001,7 @@ def access_token() -> str:
         malformed = "has a space, a line break or another character that no token has"
         why = malformed if token else "is not set"
         raise UnusableError(
-            f"{TOKEN_VARIABLE} {why}: --graph-api needs your access token in it "
-            "(the README says how)"
+            f"{TOKEN_VARIABLE} {why}: --graph-api needs your access token in it ({CHAPTER}, step 6)"
         )
     return token
 
@@ -3112,6 +3127,9 @@ def run_and_report(run: Enrichment, stopwatch: Stopwatch) -> int:
     except OSError as error:
         code = EXIT_INCOMPLETE
         save_and_log_stop(run, f"Could not save ({format_os_error(error)})", again)
+    except SetUpError as error:
+        code = EXIT_INCOMPLETE
+        save_and_log_stop(run, str(error), again.replace("run the same", "do that, then run the"))
     except StoppedError as error:
         code = EXIT_INCOMPLETE
         save_and_log_stop(run, str(error), again)

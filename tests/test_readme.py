@@ -72,6 +72,17 @@ def test_the_module_needs_what_the_requirements_say() -> None:
     assert "Python 3.9 to 3.14" in README
 
 
+def test_the_steps_that_the_program_names_are_those_of_the_readme() -> None:
+    heading = ig.CHAPTER.partition('"')[2].rstrip('"')
+    chapter = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    steps = re.findall(r"^(\d)\. (.*?)(?=^\d\. |\Z)", chapter, re.DOTALL | re.MULTILINE)
+    about = {int(number): text for number, text in steps}
+    words = ["professional", "link", "Business", "Generate Access Token", "Extend", "read -rs"]
+    for number, word in enumerate(words, 1):
+        assert word in about[number]
+    assert all(f"`{permission}`" in about[4] for permission in ig.PERMISSIONS)
+
+
 # ---- Every line, in the shells that people have ----
 
 STUB = """#!/bin/sh
