@@ -991,11 +991,11 @@ class GraphApi(Source):
             token_ends, run_ends = clock_time_in(remaining), clock_time_in(seconds)
             before = f"before the run, which is estimated to end at {run_ends}"
             after = f"soon after the run ({run_ends}, or later if it meets {self.slowed_by})"
+            when = before if remaining < seconds else after
             texts.append(
-                f"The access token ends at {token_ends}, {before if remaining < seconds else after}"
-                f". Better stop now and extend the token first ({CHAPTER}, step 5): one straight "
-                "from the Graph API Explorer lasts an hour or two, one extended in the Access Token "
-                "Debugger 60 days"
+                f"The access token ends at {token_ends}, {when}. Better stop now and extend the "
+                f"token first ({CHAPTER}, step 5): one straight from the Graph API Explorer lasts "
+                "an hour or two, one extended in the Access Token Debugger 60 days"
             )
         return texts
 
