@@ -158,16 +158,18 @@ class Profile(NamedTuple):
         return cls(**fields)
 
     def completed_by(self, older: Profile | None) -> Profile:
-        """Return it with what an older one, of another source, had beyond it."""
+        """Return it with the texts and numbers that an older one, of another source, had beyond it.
+
+        Whether the account is verified or a business tells the source that was asked last.
+        """
         if older is None or self.error or older.error:
             return self
-        return self._replace(
-            **{
-                name: value
-                for name, value in older._asdict().items()
-                if getattr(self, name) in (None, "")
-            }
-        )
+        missing = {
+            name: getattr(older, name)
+            for name, kind in FIELD_TYPES.items()
+            if kind is not bool and getattr(self, name) in (None, "")
+        }
+        return self._replace(**missing)
 
 
 def format_timestamp(epoch: float) -> str:
@@ -465,10 +467,11 @@ class RateLimiter:
         self._is_first = True  # whether no request was sent yet
 
     def resume_pause(self) -> None:
-        """Wait for the rest of a pause that began before, and say so."""
+        """Wait for the rest of a pause that an earlier run, or the check of the set-up, began."""
         if seconds := self.blocked_for():
+            what = "Resuming an earlier pause" if self._is_first else "Waiting as asked"
             duration, end = format_duration(seconds), clock_time_in(seconds)
-            log.info("Resuming an earlier pause until %s (%s)", end, duration)
+            log.info("%s until %s (%s)", what, end, duration)
             self.wait_until_unblocked()
 
     def acquire(self) -> None:
@@ -477,8 +480,8 @@ class RateLimiter:
         The next token fills in meanwhile, so that the jitter costs nothing at 15 a minute or less.
         """
         if self._is_first:
-            self._is_first = False
             self.resume_pause()
+        self._is_first = False
         self.wait_until_unblocked()
         self.waiter.wait_until(self._next_token)
         self._next_token = Deadline.after(refill_seconds(self.per_minute))
@@ -648,7 +651,7 @@ def used_percent(headers: Mapping[str, str]) -> float:
     """
     usage = parse_object(headers.get("X-App-Usage", ""))
     values = [usage.get(name) for name in ("call_count", "total_time", "total_cputime")]
-    percentages = [each for each in values if isinstance(each, (int, float))]
+    percentages = [each for each in values if isinstance(each, (int, float)) and each > 0]
     return max((float(min(each, MOST_USED)) for each in percentages), default=0.0)
 
 
@@ -658,6 +661,53 @@ def parse_http_date(value: str) -> float:
         return calendar.timegm(email.utils.parsedate_to_datetime(value).utctimetuple())
     except (TypeError, ValueError, IndexError, OverflowError):  # the parser raises each of them
         return 0.0
+
+
+HTML = re.compile(r"<html|<!doctype html", re.IGNORECASE)
+TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
+EXCERPT_CHARACTERS = 80  # printed of a response that has neither a message nor a title
+PLAIN_TEXT_BYTES = 1000  # of a text that are searched for the words of a block
+
+
+def html_page(response: Response) -> str:
+    """Return the text of an HTML page, empty if the body is anything else."""
+    text = response.body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    is_html = "text/html" in response.headers.get("Content-Type", "").lower()
+    is_page = text.startswith("<") and (is_html or HTML.search(text[:1024]))
+    return text if is_page else ""
+
+
+def page_title(page: str) -> str:
+    """Return the title of an HTML page, empty if it has none."""
+    title = TITLE.search(page)
+    return html.unescape(title[1]).strip() if title else ""
+
+
+def json_message(parsed: object) -> str:
+    """Return the `message` of a JSON object, empty if it has none."""
+    message = as_object(parsed).get("message")
+    return message if isinstance(message, str) else ""
+
+
+def server_text(message: str, response: Response) -> str:
+    """Return what is printed of a response: the server's message, the page's title, or an excerpt.
+
+    It is one line without a period at the end.
+    """
+    text = message or page_title(html_page(response)) or excerpt(response.body)
+    return printable(" ".join(text.split())).rstrip(".")
+
+
+def plain_text(body: bytes) -> str:
+    """Return how a body of plain text begins; empty if it is, or is a piece of, anything else."""
+    text = body[:PLAIN_TEXT_BYTES].decode("utf-8", "replace").strip()
+    is_plain = "\0" not in text and not text.startswith(("{", "[", "<", '"'))
+    return text if is_plain else ""
+
+
+def excerpt(body: bytes) -> str:
+    """Return the first characters of a body, as text."""
+    return body[: 4 * EXCERPT_CHARACTERS].decode("utf-8", "replace")[:EXCERPT_CHARACTERS]
 
 
 class Source(ABC):
@@ -745,13 +795,9 @@ BLOCK_REDIRECT = re.compile(  # to the front page, or to one of these
 )
 SCRIPT_GUARD = b"for (;;);"  # before JSON that is not to be read by other sites
 BLOCK_ERROR = 1357004  # of such JSON
-HTML = re.compile(r"<html|<!doctype html", re.IGNORECASE)
-TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
 LOGIN_TITLE = re.compile(
     r"\blog[\s_-]?in(?:to)?\b|\bsign[\s_-]?in\b|challenge|checkpoint", re.IGNORECASE
 )
-EXCERPT_CHARACTERS = 80  # of a response that has neither a message nor a title
-PLAIN_TEXT_BYTES = 1000  # of a plain text that are looked at
 
 
 class WebAddress(Source):
@@ -764,7 +810,7 @@ class WebAddress(Source):
         "Accept": "*/*",
         "Accept-Language": "en-US,en;q=0.9",
     }
-    fields = frozenset(FIELD_TYPES)
+    fields = frozenset(FIELD_TYPES) - {"fetched_at", "error"}
     body_optional_statuses = BLOCKED_STATUSES
     not_found_error = NOT_FOUND
     locked_out_hint = LOCKED_OUT_HINT
@@ -780,10 +826,9 @@ class WebAddress(Source):
         return True
 
     def settles(self, profile: Profile | None, wanted: Collection[str]) -> bool:
-        lacks_category = profile is not None and is_from_graph_api(profile)
-        return super().settles(profile, wanted) and not (
-            lacks_category and "category_name" in wanted
-        )
+        if "category_name" in wanted and profile is not None and is_from_graph_api(profile):
+            return False
+        return super().settles(profile, wanted)
 
 
 def parse_web_response(username: str, response: Response) -> dict[str, Any]:
@@ -799,18 +844,18 @@ def parse_web_response(username: str, response: Response) -> dict[str, Any]:
     page = html_page(response)
     title = page_title(page)
     message = json_message(parsed)
-    said = plain_text(body) if parsed is None else message
+    searched = plain_text(body) if parsed is None else message
     redirect = headers.get("Location", "") if 300 <= status < 400 else ""
     is_block_redirect = redirect != "" and bool(BLOCK_REDIRECT.fullmatch(redirect))
     is_empty = status in (200, 404) and not user
     refuses = bool(payload.get("require_login") or (is_empty and payload.get("errors")))
     is_login = bool(LOGIN_TITLE.search(title))
-    is_withheld = status == 400 and bool(WITHHELD_MESSAGE.search(said))
+    is_withheld = status == 400 and bool(WITHHELD_MESSAGE.search(searched))
     outcomes: list[Outcome] = [
-        (bool(SERVER_FAILED.search(said)), NetworkError, "server error"),
+        (bool(SERVER_FAILED.search(searched)), NetworkError, "server error"),
         (is_withheld, Withheld, "withheld"),
         (status in BLOCKED_STATUSES, Blocked, "blocked"),
-        (refuses or bool(BLOCK_MESSAGE.search(said)), Blocked, "blocked"),
+        (refuses or bool(BLOCK_MESSAGE.search(searched)), Blocked, "blocked"),
         (payload.get("error") == BLOCK_ERROR, Blocked, "blocked"),
         (is_block_redirect, Blocked, "blocked, a redirect"),
         (is_login, Blocked, "blocked, a login page"),
@@ -825,8 +870,7 @@ def parse_web_response(username: str, response: Response) -> dict[str, Any]:
         (user != {}, UnexpectedResponse, "a profile without a biography field"),
         (True, UnexpectedResponse, "JSON of an unknown shape"),
     ]
-    server_text = printable(" ".join((message or title or redirect or excerpt(body)).split()))
-    raise first_applying(outcomes, str(status), server_text.rstrip("."))
+    raise first_applying(outcomes, str(status), server_text(message or redirect, response))
 
 
 def web_fields(user: Mapping[str, Any]) -> dict[str, Any]:
@@ -848,38 +892,6 @@ def web_fields(user: Mapping[str, Any]) -> dict[str, Any]:
 def first_of(kind: type, *values: object) -> object:
     """Return the first value that is of that type and not an empty text; None if there is none."""
     return next((value for value in values if type(value) is kind and value != ""), None)
-
-
-def html_page(response: Response) -> str:
-    """Return the text of an HTML page, empty if the body is anything else."""
-    text = response.body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
-    is_html = "text/html" in response.headers.get("Content-Type", "").lower()
-    is_page = text.startswith("<") and (is_html or HTML.search(text[:1024]))
-    return text if is_page else ""
-
-
-def page_title(page: str) -> str:
-    """Return the title of an HTML page, empty if it has none."""
-    title = TITLE.search(page)
-    return html.unescape(title[1]).strip() if title else ""
-
-
-def json_message(parsed: object) -> str:
-    """Return the `message` of a JSON object, empty if it has none."""
-    message = as_object(parsed).get("message")
-    return message if isinstance(message, str) else ""
-
-
-def plain_text(body: bytes) -> str:
-    """Return how a body of plain text begins; empty if it is, or is a piece of, anything else."""
-    text = body[:PLAIN_TEXT_BYTES].decode("utf-8", "replace").strip()
-    is_plain = "\0" not in text and not text.startswith(("{", "[", "<", '"'))
-    return text if is_plain else ""
-
-
-def excerpt(body: bytes) -> str:
-    """Return the first characters of a body, as text."""
-    return body[: 4 * EXCERPT_CHARACTERS].decode("utf-8", "replace")[:EXCERPT_CHARACTERS]
 
 
 # ==================================================================================================
@@ -926,7 +938,7 @@ the access token shows no Facebook Page, so no Instagram account, either ({CHAPT
   - If the Page belongs to a Business Portfolio: add the permission business_management, and choose
     the portfolio, too."""
 NO_ACCOUNT = f"""\
-no Instagram account is linked to the Page that the access token shows: {{}} ({CHAPTER}).
+no Instagram account is linked to any Page that the access token shows: {{}} ({CHAPTER}).
   - Make your Instagram account a professional one (step 1), and link it to the Page (step 2).
   - If it is linked: make the token again, and in the window that opens choose the account, too. If
     the Page belongs to a Business Portfolio, add the permission business_management, and choose the
@@ -938,7 +950,7 @@ class Page(NamedTuple):
 
     name: str
     account_id: str  # of the Instagram account that is linked to it; "" if there is none
-    account: str  # how people call that account: its @username
+    account_label: str  # how people call that account: its @username
 
 
 class GraphApi(Source):
@@ -976,7 +988,7 @@ class GraphApi(Source):
         if not self._account_id:
             page = choose_page(self._fetch_pages(client))
             self._account_id = page.account_id
-            self.name = f"{self.name}, as {page.account}"
+            self.name = f"{self.name}, as {page.account_label}"
         self._check_token(client)
 
     def warnings(self, seconds: float) -> list[str]:
@@ -984,13 +996,15 @@ class GraphApi(Source):
         if self._missing_permissions:
             texts.append(
                 f"The access token lacks {', '.join(self._missing_permissions)}: if profiles "
-                f"can't be fetched, make a new one with that, too ({CHAPTER}, steps 4 to 6)"
+                f"can't be fetched, make a new one with all of them ({CHAPTER}, steps 4 to 6)"
             )
         remaining = self._expires_at - time.time()
         if remaining < SLOWED_BY_LIMIT * seconds:
             token_ends, run_ends = clock_time_in(remaining), clock_time_in(seconds)
             before = f"before the run, which is estimated to end at {run_ends}"
-            after = f"soon after the run ({run_ends}, or later if it meets {self.slowed_by})"
+            after = (
+                f"after the run, which ends at {run_ends}, or later if it meets {self.slowed_by}"
+            )
             when = before if remaining < seconds else after
             texts.append(
                 f"The access token ends at {token_ends}, {when}. Better stop now and extend the "
@@ -1028,8 +1042,9 @@ class GraphApi(Source):
             log.info("The access token can't be checked (%s): going on without", error)
             return
         if token.get("is_valid") is False:
-            words = meta_words(as_object(token.get("error")))
-            raise UnusableError(f"the access token is not valid{words}: {NEW_TOKEN}")
+            message = printable(meta_message(as_object(token.get("error")))).rstrip(".")
+            why = f" ({message})" if message else ""
+            raise UnusableError(f"the access token is not valid{why}: {NEW_TOKEN}")
         expires_at, scopes = token.get("expires_at"), token.get("scopes")
         if type(expires_at) is int and 0 < expires_at < sys.maxsize:  # 0 is never
             self._expires_at = expires_at
@@ -1050,7 +1065,7 @@ def choose_page(pages: Sequence[Page]) -> Page:
         raise UnusableError(NO_ACCOUNT.format(names))
     if len(linked) > 1:
         choices = "".join(
-            f"\n  --graph-api {page.account_id}  for {page.account} (Page '{page.name}')"
+            f"\n  --graph-api {page.account_id}  for {page.account_label} (Page '{page.name}')"
             for page in linked.values()
         )
         raise UnusableError(
@@ -1109,11 +1124,12 @@ def graph_error(response: Response) -> Exception:
     parsed = parse_json(body)
     error = as_object(as_object(parsed).get("error"))
     code = error.get("code") if type(error.get("code")) is int else None
-    words = meta_words(error)
+    message = meta_message(error)
     where = f"status {status}" if code is None else f"error {code}"
-    if problem := set_up_problem(code, error.get("error_subcode"), str(error.get("message"))):
+    text = server_text(message, response)
+    if problem := set_up_problem(code, error.get("error_subcode"), message):
         what, advice = problem
-        return SetUpError(f"{what} ({where}{words}): {advice}")
+        return SetUpError(f"{what} ({where}: {text}): {advice}")
     is_transient = code in TRANSIENT_CODES or error.get("is_transient") is True
     outcomes: list[Outcome] = [
         (code == NO_SUCH_ACCOUNT, NotFound, ERRORS[NOT_PROFESSIONAL]),
@@ -1122,7 +1138,7 @@ def graph_error(response: Response) -> Exception:
         (status == 200 and parsed is None, NetworkError, "no JSON"),
         (True, UnexpectedResponse, "unexpected response"),
     ]
-    return first_applying(outcomes, where, words.removeprefix(": "))
+    return first_applying(outcomes, where, text)
 
 
 def set_up_problem(code: int | None, subcode: object, message: str) -> tuple[str, str] | None:
@@ -1153,10 +1169,10 @@ def set_up_problem(code: int | None, subcode: object, message: str) -> tuple[str
     return next(((what, advice) for applies, what, advice in problems if applies), None)
 
 
-def meta_words(error: Mapping[str, Any]) -> str:
-    """Return the message of an error after a colon; empty if it has none."""
+def meta_message(error: Mapping[str, Any]) -> str:
+    """Return the message of an error of the Graph API, empty if it has none."""
     message = error.get("message")
-    return f": {printable(message.strip().rstrip('.'))}" if isinstance(message, str) else ""
+    return message if isinstance(message, str) else ""
 
 
 def is_from_graph_api(profile: Profile) -> bool:
@@ -1309,7 +1325,7 @@ class Client:
     """Sends requests at the limiter's pace, and waits for as long as their responses ask."""
 
     def __init__(self, source: Source, limiter: RateLimiter, waiter: Waiter) -> None:
-        self.requests = 0  # sent in this run
+        self.requests_sent = 0
         self._limiter = limiter
         self._transport = Transport(source, waiter)
         self._retrying = tenacity.Retrying(
@@ -1329,7 +1345,8 @@ class Client:
     def send(self, request: Request, parse: Callable[[Response], Result]) -> Result:
         """Send a request, again after a blocked response or a network error.
 
-        Returns and raises what `parse` does with the response; raises NetworkError, too.
+        Returns and raises what `parse` does with the response. Also raises NetworkError,
+        StoppedError, Interrupted while it waits, and OSError if a wait can't be noted.
         """
         result: Result = self._retrying(self.send_once, request, parse)
         return result
@@ -1337,7 +1354,7 @@ class Client:
     def send_once(self, request: Request, parse: Callable[[Response], Result]) -> Result:
         """Send a request, once it may be sent; returns and raises as `send`."""
         self._limiter.acquire()
-        self.requests += 1
+        self.requests_sent += 1
         response = self._transport.get(request)
         log.debug("%s: status %d, %d bytes", request.label, response.status, len(response.body))
         self._limiter.block_for(requested_wait(response.headers))
@@ -1495,13 +1512,14 @@ class Fetcher:
         self._pause = 0.0  # seconds: the last one of this outage
         self._outage_began = math.inf  # of time.monotonic()
         self._open_streak: list[str] = []  # the profiles left open since the last answered one
+        self._left_open: set[str] = set()  # all of this run, but those that were answered later
         self._hint_logged = False
-        self._requests_before = self.client.requests
+        self._requests_before = self.client.requests_sent
 
     @property
     def requests(self) -> int:
         """How many requests were sent for profiles in this run."""
-        return self.client.requests - self._requests_before
+        return self.client.requests_sent - self._requests_before
 
     def fetch(self, username: str) -> Profile:
         """Fetch a profile of the list: its data, or that it does not exist.
@@ -1510,9 +1528,10 @@ class Fetcher:
         that), and StoppedError if going on makes no sense.
         """
         try:
-            fields = self.client.send(self.source.request(username), self._parser(username))
+            parse = functools.partial(self._parse, username)
+            fields = self.client.send(self.source.request(username), parse)
         except Withheld:
-            self._note_answer()
+            self._note_answer(username)
             raise
         except FetchError as error:
             if isinstance(error, NotFound) and self._is_confirmed(username):
@@ -1521,7 +1540,7 @@ class Fetcher:
                 return fetched_now(username, {"error": self.source.not_found_error})
             self._decide_what_is_affected(username, error)
             raise
-        self._note_answer()
+        self._note_answer(username)
         return fetched_now(username, fields)
 
     def wait_out_outage(self) -> None:
@@ -1548,8 +1567,9 @@ class Fetcher:
             first, longest = max(self.first_pause, BLOCKED_WAIT), LONGEST_WAIT
         return max(min(2 * self._pause, longest), first)
 
-    def _note_answer(self) -> None:
+    def _note_answer(self, username: str) -> None:
         """Note that a profile of the list was answered."""
+        self._left_open.discard(username)
         self._open_streak.clear()
         self._reset_pauses()
 
@@ -1574,8 +1594,9 @@ class Fetcher:
                 "check the connection and the proxy settings"
             )
         log.info("@%s: %s; checking a known profile to see whether we are blocked", username, error)
-        self._check_witness(f"only @{username} is affected")
         self._open_streak.append(username)
+        self._left_open.add(username)
+        self._check_witness(f"only @{username} is affected")
         if self.outage:
             self.queue.put_back(username, LEFT_BY_OUTAGE)
         elif isinstance(error, NotFound):
@@ -1603,7 +1624,9 @@ class Fetcher:
         live = self._witnesses()
         witness = random.choice(live) if live else FALLBACK_WITNESS
         error = self._witness_error(witness)
-        if isinstance(error, NotFound) and live:  # gone since, or nobody is found any more
+        if (
+            isinstance(error, NotFound) and witness != FALLBACK_WITNESS
+        ):  # gone since, or nobody is found any more
             log.info("Known profile @%s: %s; checking @%s", witness, error, FALLBACK_WITNESS)
             witness = FALLBACK_WITNESS
             error = self._witness_error(witness)
@@ -1620,7 +1643,8 @@ class Fetcher:
     def _witness_error(self, witness: str) -> FetchError | None:
         """Fetch a witness; returns what came instead of an answer, or None."""
         try:
-            self.client.send_once(self.source.request(witness), self._parser(witness))
+            parse = functools.partial(self._parse, witness)
+            self.client.send_once(self.source.request(witness), parse)
         except Withheld:
             return None
         except FetchError as error:
@@ -1628,17 +1652,17 @@ class Fetcher:
         return None
 
     def _witnesses(self) -> list[str]:
-        """Return the cached profiles that can be a witness."""
+        """Return the cached profiles that can be a witness, but for those left open themselves."""
         can_be = self.source.can_be_witness
-        return [name for name, known in self.profiles.items() if not known.error and can_be(known)]
+        return [
+            name
+            for name, known in self.profiles.items()
+            if not known.error and name not in self._left_open and can_be(known)
+        ]
 
     def has_data(self, username: str) -> bool:
         """Return whether data of a profile is cached."""
         return username in self.profiles and not self.profiles[username].error
-
-    def _parser(self, username: str) -> Callable[[Response], dict[str, Any]]:
-        """Return what gives the meaning of a response for a profile."""
-        return functools.partial(self._parse, username)
 
     def _parse(self, username: str, response: Response) -> dict[str, Any]:
         """Return and raise as the source's `parse`, and note what follows for other profiles."""
@@ -2811,11 +2835,10 @@ def log_summary(
     log_still_open(run, still_open)
 
 
-def help_for_withheld(run: Enrichment, withheld: Iterable[str]) -> str:
-    """Say what would help those that the source withholds."""
-    if all(username in run.cache.profiles for username in withheld):  # of another source
-        return "nothing more can be fetched of them for now; what was fetched before is kept"
-    return run.source.withheld_hint
+def is_hidden(run: Enrichment, username: str) -> bool:
+    """Return whether this source does not show a profile, and another has told what it knows."""
+    is_refused = isinstance(run.open_reasons.get(username), (Withheld, NotFound))
+    return is_refused and username in run.cache.profiles
 
 
 def withheld_profiles(run: Enrichment, still_open: Iterable[str]) -> list[str]:
@@ -2832,10 +2855,9 @@ def log_still_open(run: Enrichment, still_open: Sequence[str]) -> None:
     if not_fetched := len(set(still_open) - run.tried):
         log.info("Still open: %d not fetched yet", not_fetched)
     if withheld := withheld_profiles(run, still_open):
-        what_helps = help_for_withheld(run, withheld)
-        log.info(
-            "%d withheld: %s does not show them; %s", len(withheld), run.source.name, what_helps
-        )
+        is_help = not all(is_hidden(run, username) for username in withheld)
+        hint = f"; {run.source.withheld_hint}" if is_help else ""
+        log.info("%d withheld: %s does not show them%s", len(withheld), run.source.name, hint)
 
 
 def coverage_table(sheet: Sheet, profiles: Mapping[str, Profile]) -> list[str]:
@@ -2902,7 +2924,7 @@ def account_id(text: str) -> str:
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """A parser whose errors repeat no secret that was pasted into the command line."""
+    """A parser whose errors repeat no secret of the environment."""
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message, and exit with 2."""
@@ -3090,12 +3112,12 @@ def open_run(
 
 def was_answered_recently(source: Source, profiles: Mapping[str, Profile]) -> bool:
     """Return whether the cache has a profile that the source has settled lately."""
-    timestamps = [
-        profile.fetched_at or ""
+    since = time.time() - RECENTLY
+    return any(
+        parse_timestamp(profile.fetched_at) > since
         for profile in profiles.values()
         if source.settles(profile, source.fields)
-    ]
-    return parse_timestamp(max(timestamps, default="")) > time.time() - RECENTLY
+    )
 
 
 def start_afresh(cache: Cache, progress: Progress) -> None:
@@ -3114,7 +3136,8 @@ def start_afresh(cache: Cache, progress: Progress) -> None:
 
 def run_and_report(run: Enrichment, stopwatch: Stopwatch) -> int:
     """Run to the end, or as far as it goes; save, and log the result. Returns the exit code."""
-    again = "run the same command again" + (", but WITHOUT --force" if run.args.force else "")
+    without_force = ", but WITHOUT --force" if run.args.force else ""
+    again = f"run the same command again{without_force}"
     from_cache = run.count_settled()
     log_plan(run)
     code = EXIT_DONE
@@ -3129,7 +3152,7 @@ def run_and_report(run: Enrichment, stopwatch: Stopwatch) -> int:
         save_and_log_stop(run, f"Could not save ({format_os_error(error)})", again)
     except SetUpError as error:
         code = EXIT_INCOMPLETE
-        save_and_log_stop(run, str(error), again.replace("run the same", "do that, then run the"))
+        save_and_log_stop(run, str(error), f"do that, then run the command again{without_force}")
     except StoppedError as error:
         code = EXIT_INCOMPLETE
         save_and_log_stop(run, str(error), again)
@@ -3146,11 +3169,16 @@ def run_and_report(run: Enrichment, stopwatch: Stopwatch) -> int:
 
 def what_would_help(run: Enrichment, still_open: Sequence[str], again: str) -> str:
     """Say how to get the profiles that are still open after a whole run."""
-    withheld = withheld_profiles(run, still_open)
-    if not withheld:
-        return again
-    hint = f"of those withheld, {help_for_withheld(run, withheld)}"
-    return hint if len(withheld) == len(still_open) else f"{again}; {hint}"
+    hidden = [username for username in still_open if is_hidden(run, username)]
+    elsewhere = [name for name in withheld_profiles(run, still_open) if name not in hidden]
+    what_helps = []
+    if len(hidden) + len(elsewhere) < len(still_open):
+        what_helps.append(again)
+    if elsewhere:
+        what_helps.append(f"of those withheld, {run.source.withheld_hint}")
+    if hidden:
+        what_helps.append(f"nothing more is shown of {len(hidden)} for now; what is cached is kept")
+    return "; ".join(what_helps)
 
 
 def save_and_log_stop(run: Enrichment, why: str, again: str) -> None:
