@@ -12,6 +12,7 @@ The official API also tells the Pages of the token (`pages`) and about the token
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -327,7 +328,11 @@ class StandIn(ThreadingHTTPServer):
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.shutdown()
+        stopping = threading.Thread(target=self.shutdown)
+        stopping.start()
+        with contextlib.suppress(OSError):  # it looks up at once if somebody calls
+            socket.create_connection(self.server_address).close()
+        stopping.join()
         self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:

@@ -338,8 +338,9 @@ def test_a_thread_that_cannot_be_started_stops_the_check(graph: Any, monkeypatch
     def refuse(thread: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(ig.threading.Thread, "start", refuse)
-    result = graph.run("--graph-api")
+    with monkeypatch.context() as patch:
+        patch.setattr(ig.threading.Thread, "start", refuse)
+        result = graph.run("--graph-api")
     assert result.code == 1
     assert "Stopped before the first profile: no request can be sent" in result.log
 
