@@ -427,6 +427,17 @@ def test_witness_is_instagram_while_no_live_profile_is_known_and_is_never_cached
     assert "instagram" not in world.cache
 
 
+def test_witness_may_be_a_profile_that_was_left_open_and_answered_later(world: Any) -> None:
+    names = world.live(*NAMES[:2])
+    world.standin.burst.extend(["418", "418", "live", "404", "live", "live", "418", "live"])
+    assert world.run().code == 1
+    assert world.standin.names == [
+        *(names[0], "instagram", "instagram"),
+        *(names[1], "instagram"),
+        *(names[0], names[1], names[0]),
+    ]
+
+
 def test_witness_instagram_is_not_asked_twice_in_a_row(world: Any) -> None:
     world.live("instagram", "after")
     assert world.run("--limit", "1").code == 0
