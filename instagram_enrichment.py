@@ -75,7 +75,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -178,10 +178,13 @@ def format_timestamp(epoch: float) -> str:
 
 
 def parse_timestamp(text: object) -> float:
-    """Read an ISO 8601 time as epoch seconds; negative infinity if it isn't one."""
+    """Read an ISO 8601 time, in UTC if it names no zone, as epoch seconds.
+
+    Returns negative infinity if it isn't one.
+    """
     try:
         parsed = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-        return calendar.timegm(parsed.utctimetuple())
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()
     except (ValueError, OverflowError):
         return -math.inf
 
@@ -2753,7 +2756,7 @@ def log_plan(run: Enrichment) -> None:
             unusable.setdefault(printable(row.handle_cell), []).append(str(row.number))
     for cell, numbers in unusable.items():
         log.info("No usable handle: '%s' in row %s", cell, ", ".join(numbers))
-    profiles, cached, to_fetch = len(run.wanted), run.count_settled(), len(run.to_fetch())
+    profiles, cached, to_fetch = len(run.wanted), run.count_settled(), len(run.queue)
     log.info(
         "Plan: %d rows; %d profiles in column '%s': "
         "%d already cached, %d already filled, %d to fetch; without a handle: %d; source: %s%s",

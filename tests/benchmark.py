@@ -120,7 +120,7 @@ def run_compressed(
             ig.API_URL = server.url
             estimates: list[float] = []
             log_plan = ig.log_plan
-            ig.log_plan = lambda run: estimates.append(run.eta(len(run.to_fetch())))
+            ig.log_plan = lambda run: estimates.append(run.eta())
             started = clock.monotonic()
             with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
                 code = ig.main([*paths, *flags])
