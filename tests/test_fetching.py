@@ -256,7 +256,14 @@ def test_not_found_five_times_in_a_row_while_nobody_is_live_is_an_outage(world: 
     assert world.standin.names[:2] == [names[0], "instagram"]
 
 
-# ---- Withheld ----
+@pytest.fixture
+def refuted(world: Any) -> list[str]:
+    """Six profiles; the second is not found, and the last only once, so that it is refuted."""
+    names = world.live(*NAMES[:6])
+    world.standin.behaviour = {names[1]: "404"}
+    answers = iter(["404"])
+    world.standin.watch = lambda name: next(answers, None) if name == names[5] else None
+    return names
 
 
 def test_not_found_that_is_refuted_is_taken_back_before_the_next_request(world: Any) -> None:
@@ -276,13 +283,8 @@ def test_not_found_that_is_refuted_is_taken_back_before_the_next_request(world: 
 
 
 def test_not_found_that_cannot_be_taken_back_costs_no_profile(
-    world: Any, monkeypatch: pytest.MonkeyPatch
+    world: Any, refuted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = world.live(*NAMES[:6])
-    world.standin.behaviour = {names[1]: "404"}
-    answers = iter(["404"])
-    world.standin.watch = lambda name: next(answers, None) if name == names[5] else None
-
     def refuse(*args: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), "ig_cache.json")
 
@@ -290,22 +292,19 @@ def test_not_found_that_cannot_be_taken_back_costs_no_profile(
     result = world.run()
     assert result.code == 1
     assert "Could not save (ig_cache.json: Read-only file system)" in result.log
-    assert world.cache[names[5]]["biography"] == f"The biography of {names[5]}"
+    assert world.cache[refuted[5]]["biography"] == f"The biography of {refuted[5]}"
 
 
 def test_not_found_is_not_taken_back_of_what_another_program_knows_better(
-    world: Any, cached_entry: Any
+    world: Any, refuted: list[str], cached_entry: Any
 ) -> None:
-    names = world.live(*NAMES[:6])
-    world.standin.behaviour = {names[1]: "404"}
-    answers = iter(["404"])
+    answer_of = world.standin.watch
 
     def edit_before_the_last(name: str) -> str | None:
-        if name != names[5]:
-            return None
-        if (answer := next(answers, None)) is None:
-            later = cached_entry(names[1], fetched_at="2100-01-01T00:00:00+00:00")
-            world.cache_file.write_text(json.dumps({**world.cache, names[1]: later}))
+        answer: str | None = answer_of(name)
+        if name == refuted[5] and answer is None:
+            later = cached_entry(refuted[1], fetched_at="2100-01-01T00:00:00+00:00")
+            world.cache_file.write_text(json.dumps({**world.cache, refuted[1]: later}))
         return answer
 
     world.standin.watch = edit_before_the_last
@@ -314,23 +313,21 @@ def test_not_found_is_not_taken_back_of_what_another_program_knows_better(
 
 
 def test_not_found_refuted_in_a_run_that_is_stopped_is_taken_back_all_the_same(
-    world: Any, monkeypatch: pytest.MonkeyPatch
+    world: Any, refuted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = world.live(*NAMES[:6])
-    world.standin.behaviour = {names[1]: "404"}
-    answers = iter(["404"])
-    world.standin.watch = lambda name: next(answers, None) if name == names[5] else None
-
     real_fetched_now = instagram_enrichment.fetched_now
 
     def interrupt_the_last(username: str, fields: Any) -> Any:
-        if username == names[5]:
+        if username == refuted[5]:
             raise instagram_enrichment.Interrupted(signal.SIGINT)
         return real_fetched_now(username, fields)
 
     monkeypatch.setattr(instagram_enrichment, "fetched_now", interrupt_the_last)
     assert world.run().code == 130
-    assert names[1] not in world.cache
+    assert refuted[1] not in world.cache
+
+
+# ---- Withheld ----
 
 
 @pytest.mark.parametrize("kind", WITHHELD)
