@@ -1128,7 +1128,7 @@ def graph_error(response: Response) -> Exception:
     error = as_object(as_object(parsed).get("error"))
     code = error.get("code") if type(error.get("code")) is int else None
     message = meta_message(error)
-    where = f"status {status}" if code is None else f"error {code}"
+    where = f"status {status}" if code is None else printable(f"error {code}")
     text = server_text(message, response)
     if problem := set_up_problem(code, error.get("error_subcode"), message):
         what, advice = problem
@@ -1551,7 +1551,7 @@ class Fetcher:
         if math.isinf(self._outage_began):
             self._outage_began = time.monotonic()
         while self.outage:
-            longest = GIVE_UP_AFTER if self._witnesses() else GIVE_UP_UNANSWERED_AFTER
+            longest = GIVE_UP_AFTER if self._live_profiles() else GIVE_UP_UNANSWERED_AFTER
             remaining = self._outage_began + longest - time.monotonic()
             if remaining < 1:
                 self._give_up(self.outage, longest)
@@ -1604,7 +1604,7 @@ class Fetcher:
             self.queue.put_back(username, LEFT_BY_OUTAGE)
         elif isinstance(error, NotFound):
             self.queue.put_back(username, NOT_FOUND_ONCE)
-        if len(self._open_streak) >= OPEN_STREAK_LIMIT and not self._witnesses():
+        if len(self._open_streak) >= OPEN_STREAK_LIMIT and not self._live_profiles():
             self.outage = self.outage or error
             for each in self._open_streak:
                 self.queue.put_back(each, LEFT_BY_OUTAGE)
@@ -1624,8 +1624,10 @@ class Fetcher:
 
     def _check_witness(self, conclusion: str) -> None:
         """Fetch a witness, and set `outage` by it; `conclusion` says what its answer would mean."""
-        live = self._witnesses()
-        witness = random.choice(live) if live else FALLBACK_WITNESS
+        live = self._live_profiles()
+        # None of those left open themselves, which another source has shown.
+        others = [username for username in live if username not in self._left_open]
+        witness = random.choice(others) if others else FALLBACK_WITNESS
         error = self._witness_error(witness)
         if (
             isinstance(error, NotFound) and witness != FALLBACK_WITNESS
@@ -1654,14 +1656,10 @@ class Fetcher:
             return error
         return None
 
-    def _witnesses(self) -> list[str]:
-        """Return the cached profiles that can be a witness, but for those left open themselves."""
+    def _live_profiles(self) -> list[str]:
+        """Return the cached profiles that can be a witness."""
         can_be = self.source.can_be_witness
-        return [
-            name
-            for name, known in self.profiles.items()
-            if not known.error and name not in self._left_open and can_be(known)
-        ]
+        return [name for name, known in self.profiles.items() if not known.error and can_be(known)]
 
     def has_data(self, username: str) -> bool:
         """Return whether data of a profile is cached."""
@@ -1811,13 +1809,19 @@ class Cache:
             self._append(separator + render_entry(profile))
         self.profiles[profile.username] = profile
 
-    def remove_not_found(self, username: str) -> None:
-        """Forget that a profile was not found; one that has data by now stays."""
+    def undo_not_found(self, username: str, before: Profile | None) -> None:
+        """Put back what was cached of a profile before it was not found; new data stays."""
         self.sync()
-        if self.profiles[username].error:
-            others = {name: each for name, each in self.profiles.items() if name != username}
-            self._write_all(others)
-            del self.profiles[username]
+        if not self.profiles[username].error:
+            return
+        profiles = dict(self.profiles)
+        if before is None:
+            del profiles[username]
+        else:
+            profiles[username] = before
+        self._write_all(profiles)
+        self.profiles.clear()
+        self.profiles.update(profiles)
 
     def sync(self) -> bool:
         """Bring file and memory together, if another program has removed or changed the file.
@@ -2514,7 +2518,8 @@ class Enrichment:
         self.open_reasons: dict[str, FetchError] = {}  # username -> what last left it open
         self.unsaved: str | None = None  # the username that was fetched and could not be cached
         self.output_error: OSError | None = None  # why the last checkpoint could not be written
-        self._not_found_now: set[str] = set()  # the usernames cached as such in this run
+        # username -> what was cached before this run cached it as not found
+        self._not_found_now: dict[str, Profile | None] = {}
         self._since_checkpoint = 0  # profiles fetched
 
     def run(self) -> None:
@@ -2639,19 +2644,20 @@ class Enrichment:
             self.batches.add()
             self._since_checkpoint += 1
         self.unsaved = username
-        profile = fetched.completed_by(self.cache.profiles.get(username))
+        before = self.cache.profiles.get(username)
+        profile = fetched.completed_by(before)
         self.cache.add(profile)
         self.unsaved = None
         if profile.error:
-            self._not_found_now.add(username)
+            self._not_found_now[username] = before
         return describe(profile, self.source.fields)
 
     def _reopen_refuted(self) -> None:
         """Forget what this run has cached as not found, if that has been refuted since."""
         for username in sorted(filter(self.fetcher.claims.is_refuted, self._not_found_now)):
             log.info("@%s: open again: the same was said of a profile that was fetched", username)
-            self.cache.remove_not_found(username)
-            self._not_found_now.discard(username)
+            self.cache.undo_not_found(username, self._not_found_now[username])
+            del self._not_found_now[username]
 
     def _prepare_fetch(self) -> None:
         """Write the checkpoint that is due, and wait for the pauses that are due."""
@@ -2841,7 +2847,8 @@ def log_summary(
 def is_hidden(run: Enrichment, username: str) -> bool:
     """Return whether this source does not show a profile, and another has told what it knows."""
     is_refused = isinstance(run.open_reasons.get(username), (Withheld, NotFound))
-    return is_refused and username in run.cache.profiles
+    is_believed = not run.fetcher.claims.is_refuted(username)
+    return is_refused and is_believed and username in run.cache.profiles
 
 
 def withheld_profiles(run: Enrichment, still_open: Iterable[str]) -> list[str]:
@@ -2888,6 +2895,7 @@ def coverage(filled: int, rows: int) -> str:
 # ==================================================================================================
 
 SLOWEST_RATE = 0.001  # requests a minute: less than two a day
+PASTED_TOKEN = re.compile(r"\bEAA\w+")  # as Meta's access tokens begin
 TOLD_BY_TOKEN = object()  # --graph-api without an account id
 EXIT_DONE, EXIT_INCOMPLETE, EXIT_UNUSABLE = 0, 1, 2
 EXIT_SIGNALLED = 128  # plus the signal's number, as shells do
@@ -2927,11 +2935,11 @@ def account_id(text: str) -> str:
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """A parser whose errors repeat no secret of the environment."""
+    """A parser whose errors repeat no secret of the environment, and no token pasted by mistake."""
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message, and exit with 2."""
-        super().error(SecretFilter(os.environ).hide(message))
+        super().error(PASTED_TOKEN.sub(HIDDEN, SecretFilter(os.environ).hide(message)))
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -3102,7 +3110,7 @@ def open_run(
     to_fetch = open_profiles(sheet.rows[: args.limit], source, known)
     if to_fetch:
         source.check_set_up(client)
-    if args.force:
+    if to_fetch and args.force:
         start_afresh(cache, progress)
         last_output = b""  # with what was cached: it is worth a copy
     queue = FetchQueue(to_fetch, progress.rows_done)

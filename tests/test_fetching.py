@@ -288,7 +288,7 @@ def test_not_found_that_cannot_be_taken_back_costs_no_profile(
     def refuse(*args: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), "ig_cache.json")
 
-    monkeypatch.setattr(instagram_enrichment.Cache, "remove_not_found", refuse)
+    monkeypatch.setattr(instagram_enrichment.Cache, "undo_not_found", refuse)
     result = world.run()
     assert result.code == 1
     assert "Could not save (ig_cache.json: Read-only file system)" in result.log

@@ -509,6 +509,45 @@ def test_a_profile_that_is_not_shown_here_is_no_witness_for_itself(
     assert graph.all_live
 
 
+def test_profiles_that_only_the_api_shows_are_no_outage_of_the_web_address(graph: Any) -> None:
+    graph.live(*NAMES[:6])
+    assert graph.run(*FLAG).code == 0
+    graph.standin.behaviour = dict.fromkeys(NAMES[:6], "404")
+    for _ in range(2):
+        result = graph.run()
+        assert result.code == 1
+        assert "No profile can be fetched" not in result.log
+        assert graph.all_live
+
+
+def test_what_the_api_settled_is_put_back_where_not_found_is_refuted(graph: Any) -> None:
+    personal, other = graph.live(PERSONAL[0], NAMES[0])
+    graph.standin.users[personal]["is_business_account"] = False
+    assert graph.run(*FLAG, "--limit", "1").code == 0
+    graph.progress_file.unlink()
+    answers = iter(["404"])
+    graph.standin.watch = lambda name: (
+        "404" if name == personal else next(answers, None) if name == other else None
+    )
+    result = graph.run()
+    assert result.code == 1
+    assert "open again" in result.log
+    assert graph.cache[personal]["error"] == "NOT_PROFESSIONAL"
+    assert result.log.splitlines()[-1].endswith("still open: run the same command again")
+    sent = len(graph.standin.log)
+    assert graph.run(*FLAG).code == 0
+    assert len(graph.standin.log) == sent
+
+
+def test_force_with_nothing_to_fetch_throws_nothing_away(graph: Any) -> None:
+    graph.input.write_text(f"Handle,GENRE,Details\n@{NAMES[0]},,told\n")
+    assert graph.run().code == 0
+    before = graph.cache, graph.output.read_bytes()
+    assert graph.run(*FLAG, "--force").code == 0
+    assert (graph.cache, graph.output.read_bytes()) == before
+    assert sorted(path.name for path in graph.cache_dir.glob("*cache*")) == ["ig_cache.json"]
+
+
 def test_a_sparse_answer_of_the_web_address_settles_a_profile_of_the_api(graph: Any) -> None:
     graph.live(NAMES[0])
     assert graph.run(*FLAG).code == 0
@@ -887,10 +926,11 @@ def test_the_token_is_hidden_however_a_message_repeats_it(secret: str) -> None:
 
 
 @pytest.mark.parametrize("flags", [("--graph-api", "1784", SECRET), ("--token", SECRET)])
+@pytest.mark.parametrize("is_set", [True, False])
 def test_the_token_is_not_repeated_where_it_stands_among_the_arguments(
-    graph: Any, monkeypatch: Any, flags: tuple[str, ...]
+    graph: Any, monkeypatch: Any, flags: tuple[str, ...], is_set: bool
 ) -> None:
-    monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", SECRET)
+    monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", SECRET if is_set else "")
     result = graph.run(*flags)
     assert result.code == 2
     assert "unrecognized arguments: " in result.log
