@@ -471,9 +471,9 @@ class RateLimiter:
 
     def resume_pause(self) -> None:
         """Wait for the rest of a pause that an earlier run, or the check of the set-up, began."""
-        if seconds := self.blocked_for():
+        if self.blocked_for():
             what = "Resuming an earlier pause" if self._is_first else "Waiting as asked"
-            duration, end = format_duration(seconds), clock_time_in(seconds)
+            duration, end = self.blocked_span()
             log.info("%s until %s (%s)", what, end, duration)
             self.wait_until_unblocked()
 
@@ -501,6 +501,11 @@ class RateLimiter:
         """Return the seconds for which nothing may be sent yet."""
         return max(self._blocked_until.remaining(), 0.0)
 
+    def blocked_span(self) -> tuple[str, str]:
+        """Say for how long nothing may be sent yet, and until when."""
+        seconds = self.blocked_for()
+        return format_duration(seconds), clock_time_in(seconds)
+
     def seconds_until_ready(self) -> float:
         """Return the seconds until the next request may take its token."""
         return max(self._next_token.remaining(), self.blocked_for())
@@ -512,9 +517,7 @@ class RateLimiter:
     def pause_for(self, seconds: float, reason: str) -> None:
         """Block for so many seconds, log why and until when, and wait until then."""
         self.block_for(seconds)
-        remaining = self.blocked_for()
-        duration, end = format_duration(remaining), clock_time_in(remaining)
-        log.info("%s: pausing %s, until %s", reason, duration, end)
+        log.info("%s: pausing %s, until %s", reason, *self.blocked_span())
         self.wait_until_unblocked()
 
 
@@ -873,7 +876,7 @@ def parse_web_response(username: str, response: Response) -> dict[str, Any]:
         (user != {}, UnexpectedResponse, "a profile without a biography field"),
         (True, UnexpectedResponse, "JSON of an unknown shape"),
     ]
-    raise first_applying(outcomes, str(status), server_text(message or redirect, response))
+    raise first_applying(outcomes, str(status), server_text(message or title or redirect, response))
 
 
 def web_fields(user: Mapping[str, Any]) -> dict[str, Any]:
@@ -1045,7 +1048,7 @@ class GraphApi(Source):
             log.info("The access token can't be checked (%s): going on without", error)
             return
         if token.get("is_valid") is False:
-            message = printable(meta_message(as_object(token.get("error")))).rstrip(".")
+            message = printable(json_message(token.get("error"))).rstrip(".")
             why = f" ({message})" if message else ""
             raise UnusableError(f"the access token is not valid{why}: {NEW_TOKEN}")
         expires_at, scopes = token.get("expires_at"), token.get("scopes")
@@ -1127,7 +1130,7 @@ def graph_error(response: Response) -> Exception:
     parsed = parse_json(body)
     error = as_object(as_object(parsed).get("error"))
     code = error.get("code") if type(error.get("code")) is int else None
-    message = meta_message(error)
+    message = json_message(error)
     where = f"status {status}" if code is None else printable(f"error {code}")
     text = server_text(message, response)
     if problem := set_up_problem(code, error.get("error_subcode"), message):
@@ -1170,12 +1173,6 @@ def set_up_problem(code: int | None, subcode: object, message: str) -> tuple[str
         (code == 2635, "the API has changed", "get a newer version of this program"),
     ]
     return next(((what, advice) for applies, what, advice in problems if applies), None)
-
-
-def meta_message(error: Mapping[str, Any]) -> str:
-    """Return the message of an error of the Graph API, empty if it has none."""
-    message = error.get("message")
-    return message if isinstance(message, str) else ""
 
 
 def is_from_graph_api(profile: Profile) -> bool:
@@ -1363,22 +1360,16 @@ class Client:
         self._limiter.block_for(requested_wait(response.headers))
         if (percent := used_percent(response.headers)) >= USED_UP:
             self._limiter.block_for(USED_UP_WAIT)
-            self._log_used_up(percent)
+            log.info(
+                "%.0f%% of the hourly limit is used: nothing is sent for %s, until %s",
+                percent,
+                *self._limiter.blocked_span(),
+            )
         try:
             return parse(response)
         except Blocked:
             self._limiter.block_for(BLOCKED_WAIT)
             raise
-
-    def _log_used_up(self, percent: float) -> None:
-        seconds = self._limiter.blocked_for()
-        duration, end = format_duration(seconds), clock_time_in(seconds)
-        log.info(
-            "%.0f%% of the hourly limit is used: nothing is sent for %s, until %s",
-            percent,
-            duration,
-            end,
-        )
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         """Log why something is fetched again, and when."""
@@ -1814,14 +1805,12 @@ class Cache:
         self.sync()
         if not self.profiles[username].error:
             return
-        profiles = dict(self.profiles)
         if before is None:
-            del profiles[username]
+            others = {name: each for name, each in self.profiles.items() if name != username}
+            self._write_all(others)
+            del self.profiles[username]
         else:
-            profiles[username] = before
-        self._write_all(profiles)
-        self.profiles.clear()
-        self.profiles.update(profiles)
+            self.add(before)
 
     def sync(self) -> bool:
         """Bring file and memory together, if another program has removed or changed the file.
@@ -2402,10 +2391,10 @@ def open_profiles(
     """Return what a source has to fetch: index of the first row that can gain, and username."""
     first_row: dict[str, int] = {}
     for index, row in enumerate(rows):
-        username = row.username
-        if not username or source.fields.isdisjoint(row.wanted):
+        username, wanted = row.username, row.wanted
+        if not username or source.fields.isdisjoint(wanted):
             continue
-        if not source.settles(profiles.get(username), row.wanted):
+        if not source.settles(profiles.get(username), wanted):
             first_row.setdefault(username, index)
     return [(index, username) for username, index in first_row.items()]
 
@@ -2841,7 +2830,7 @@ def log_summary(
         run.source.name,
         run.source.unfilled_columns(),
     )
-    log_still_open(run, still_open)
+    log_still_open(run, still_open, withheld)
 
 
 def is_hidden(run: Enrichment, username: str) -> bool:
@@ -2856,15 +2845,18 @@ def withheld_profiles(run: Enrichment, still_open: Iterable[str]) -> list[str]:
     return [name for name in still_open if isinstance(run.open_reasons.get(name), Withheld)]
 
 
-def log_still_open(run: Enrichment, still_open: Sequence[str]) -> None:
-    """Log which of the open profiles were tried, with the reason, and how many were not."""
+def log_still_open(run: Enrichment, still_open: Sequence[str], withheld: Sequence[str]) -> None:
+    """Log which of the open profiles were tried, with the reason, and how many were not.
+
+    `withheld` are those of them that the source withholds.
+    """
     for username in still_open:
         if username in run.tried:
             reason = run.open_reasons.get(username, "the run stopped while it was being fetched")
             log.info("Still open: @%s: %s", username, reason)
     if not_fetched := len(set(still_open) - run.tried):
         log.info("Still open: %d not fetched yet", not_fetched)
-    if withheld := withheld_profiles(run, still_open):
+    if withheld:
         is_help = not all(is_hidden(run, username) for username in withheld)
         hint = f"; {run.source.withheld_hint}" if is_help else ""
         log.info("%d withheld: %s does not show them%s", len(withheld), run.source.name, hint)
@@ -3110,9 +3102,9 @@ def open_run(
     to_fetch = open_profiles(sheet.rows[: args.limit], source, known)
     if to_fetch:
         source.check_set_up(client)
-    if to_fetch and args.force:
-        start_afresh(cache, progress)
-        last_output = b""  # with what was cached: it is worth a copy
+        if args.force:
+            start_afresh(cache, progress)
+            last_output = b""  # with what was cached: it is worth a copy
     queue = FetchQueue(to_fetch, progress.rows_done)
     fetcher = Fetcher(
         source, client, limiter, cache.profiles, queue, args.batch_pause, was_answered
@@ -3181,7 +3173,8 @@ def run_and_report(run: Enrichment, stopwatch: Stopwatch) -> int:
 def what_would_help(run: Enrichment, still_open: Sequence[str], again: str) -> str:
     """Say how to get the profiles that are still open after a whole run."""
     hidden = [username for username in still_open if is_hidden(run, username)]
-    elsewhere = [name for name in withheld_profiles(run, still_open) if name not in hidden]
+    withheld = withheld_profiles(run, still_open)
+    elsewhere = [username for username in withheld if not is_hidden(run, username)]
     what_helps = []
     if len(hidden) + len(elsewhere) < len(still_open):
         what_helps.append(again)

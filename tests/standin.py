@@ -221,6 +221,11 @@ GRAPH_ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
 }
 
 
+def named(chosen: str | tuple[int, dict[str, str], bytes]) -> tuple[int, dict[str, str], bytes]:
+    """The answer that was chosen, by its name or as it is."""
+    return {**ANSWERS, **GRAPH_ANSWERS}[chosen] if isinstance(chosen, str) else chosen
+
+
 ACCOUNT_ID = "17841400000000000"
 PERMISSIONS = [
     *("instagram_basic", "instagram_manage_insights", "pages_read_engagement", "pages_show_list"),
@@ -379,10 +384,9 @@ class Handler(BaseHTTPRequestHandler):
         standin.requested.set()
         if standin.delay:
             threading.Event().wait(standin.delay)
-        if isinstance(chosen, str) and hasattr(self, "send_" + chosen):
-            getattr(self, "send_" + chosen)()
-            self.close_connection = True
-        elif fields and self.headers["Authorization"] != f"Bearer {standin.token}":
+        if self.misbehaves(chosen):
+            return
+        if fields and not self.has_token():
             self.send(GRAPH_ANSWERS["190"])
         elif self.usage is not None and self.usage > 100:
             standin.refused += 1
@@ -395,27 +399,34 @@ class Handler(BaseHTTPRequestHandler):
         elif chosen == "live":
             self.send(data(200, {"data": {"user": standin.users[username]}, "status": "ok"}))
         else:
-            self.send({**ANSWERS, **GRAPH_ANSWERS}[chosen] if isinstance(chosen, str) else chosen)
+            self.send(named(chosen))
 
     def answer_set_up(self, path: str, query: dict[str, list[str]]) -> None:
         standin = self.server
         chosen = standin.set_up_answers.get(path, "live")
         standin.set_up_log.append(self.request_of("", str(chosen)[:30]))
-        is_token = self.headers["Authorization"] == f"Bearer {standin.token}"
-        if isinstance(chosen, str) and hasattr(self, "send_" + chosen):
-            getattr(self, "send_" + chosen)()
-            self.close_connection = True
-        elif not isinstance(chosen, str):
-            self.send(chosen)
-        elif chosen != "live":
-            self.send({**ANSWERS, **GRAPH_ANSWERS}[chosen])
-        elif not is_token:
+        if self.misbehaves(chosen):
+            return
+        if chosen != "live":
+            self.send(named(chosen))
+        elif not self.has_token():
             self.send(GRAPH_ANSWERS["190"])
         elif path == "me/accounts":
             self.send(data(200, {"data": standin.pages, "paging": {"cursors": {}}}))
         else:
             is_valid = query.get("input_token") == [standin.token]
             self.send(data(200, {"data": standin.token_info if is_valid else {"is_valid": False}}))
+
+    def has_token(self) -> bool:
+        return self.headers["Authorization"] == f"Bearer {self.server.token}"
+
+    def misbehaves(self, chosen: str | tuple[int, dict[str, str], bytes]) -> bool:
+        """Do what no answer of HTTP is, if that was chosen; returns whether it was."""
+        if not (isinstance(chosen, str) and hasattr(self, "send_" + chosen)):
+            return False
+        getattr(self, "send_" + chosen)()
+        self.close_connection = True
+        return True
 
     def request_of(self, username: str, answer: str) -> Request:
         return Request(

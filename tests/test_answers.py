@@ -212,6 +212,7 @@ def test_a_field_may_have_its_newer_name(fields: dict[str, Any], expected: Any) 
         ((200, {}, "é".encode() * 99), "no JSON (200): " + "é" * 80),
         ((200, {}, b"\0\x1b" + b"z" * 99), r"no JSON (200): \x00\x1b" + "z" * 78),
         (ANSWERS["redirect elsewhere"], "status (302): https://www.instagram.com/unsupported/"),
+        ((302, {"Location": "/login/", "Content-Type": "text/html"}, LOGIN_PAGE), "(302): Login"),
     ],
 )
 def test_what_is_printed_is_the_message_or_the_title_or_80_characters_of_the_body(

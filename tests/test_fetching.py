@@ -223,11 +223,12 @@ def test_not_found_of_a_witness_that_had_data_refutes_it_too(world: Any) -> None
 
 @pytest.mark.parametrize("kind", [*NOT_FOUND, None])
 @pytest.mark.parametrize("share", [0.02, 0.3])
+@pytest.mark.parametrize("seed", range(2))
 def test_not_found_at_random_makes_no_live_profile_gone(
-    world: Any, kind: str, share: float
+    world: Any, kind: str, share: float, seed: int
 ) -> None:
     world.live(*NAMES[:120])
-    dice = random.Random(str(share))
+    dice = random.Random(seed)
     world.standin.watch = lambda name: (
         kind or dice.choice(NOT_FOUND) if dice.random() < share else None
     )

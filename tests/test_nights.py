@@ -129,7 +129,7 @@ class Meddler:
     batch_pause=st.sampled_from([0, 60, 1800]),
     rate=st.sampled_from([1, 5, 20, 60]),
 )
-@settings(max_examples=int(os.environ.get("NIGHTS", "25")), deadline=None)
+@settings(max_examples=int(os.environ.get("NIGHTS", "40")), deadline=None)
 def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
     stretches: list[tuple[str, int]],
     gone: dict[int, str],
