@@ -6,7 +6,8 @@
 
 The sections:
 
-    Profiles        what is known of a profile; how its username is read from a cell
+    Profiles        what is known of a profile
+    Handles         how a username is read from a cell
     Text            how texts from outside, and times, are written
     Waiting         deadlines on two clocks, and the signals that end a wait
     Rate limit      when the next request may be sent
@@ -16,6 +17,7 @@ The sections:
     HTTP            one request at a time, and the retries
     Fetching        the queue, the witness, and the pauses of an outage
     State on disk   cache, progress and lock
+    Columns         which column holds the handles
     CSV             the list, in and out
     The run         the row loop, batches and checkpoints
     Log             what the user is told
@@ -76,13 +78,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from enum import Enum, IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import requests
 import tenacity
 
-COLUMNS = {"GENRE": "category_name", "Details": "biography"}  # column of the CSV -> profile field
 MAX_VALUE = 1e9  # of seconds (31 years), profiles or rows: beyond it, clocks and calendars fail
 LONGEST_WAIT = 4 * 3600.0  # seconds: of a wait that Instagram asks for, and of the doubling pauses
 
@@ -194,49 +196,320 @@ def words(text: str) -> list[str]:
     return text.split()
 
 
+# ==================================================================================================
+# Handles
+# ==================================================================================================
+
 USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
-PROFILE_URL = re.compile(  # of a profile, or of anything below it
-    r"(?:https?://)?(?:(?:www|m)\.)?instagram\.com/+"
-    r"(?:(?:stories|_u)/+(?!highlights/))?@?([\w.]+)(?:[/?#].*)?",
+RESERVED_PATHS = words(  # what follows instagram.com/ instead of a username
+    "p reel reels tv stories explore accounts direct about share s n web legal developer popular "
+    "challenge oauth graphql api invites channel ar lite http https instagram.com"
+)
+NONE_WORDS = frozenset(  # what people write where there is none; many are real accounts, too
+    words(
+        "none null nil nan na n/a #n/a n.a n.d n/d n.v k.a s/d no unknown tbd tba tbc deleted "
+        "removed private missing empty blank undefined unavailable inactive suspended disabled "
+        "banned closed pending invalid error #ref! #value! #name? #error! notfound not_found x xx "
+        "xxx 0 false not_available no_instagram no_account sin_instagram no_tiene ninguno ninguna "
+        "nada sin desconocido pendiente privado privada borrado eliminado nenhum nenhuma "
+        "desconhecido aucun aucune inconnu kein keine keins keiner leer unbekannt nessuno nessuna "
+        "sconosciuto geen brak yok нет 없음 なし 无 無"
+    )
+)
+LABEL_WORDS = frozenset(  # of check boxes, links, totals, headers and networks; accounts, too
+    words(
+        "yes true y n ok done check checked ja nein si oui non sim wahr falsch verdadero "
+        "verdadeiro falso vrai faux link links url here click view open profile profil perfil page "
+        "website web site email mail total totals sum average count handle handles username user "
+        "usuario account instagram insta ig twitter tiktok youtube facebook threads snapchat "
+        "linkedin pinterest telegram twitch bluesky yt fb tt instagram.com instagr.am"
+    )
+)
+NUMBER = re.compile(r"[\d._]*\d[\d._]*(?:k|m|b|mn|mio|mil|tsd|million|millions)?")
+WEBSITE = re.compile(r"www\..*|.*\.(?:com|net|org)")  # but ana.art and ana.co are names
+END_PUNCTUATION = ".,;:!/*'"
+SIMPLE_CELL = re.compile(rf"(@?)([A-Za-z0-9._]+)[{END_PUNCTUATION}]*")
+WIDE_PUNCTUATION = str.maketrans("＠：（）／，", "@:()/,")  # of East Asian keyboards
+INSTAGRAM_HOSTS = ("instagram.com", "instagr.am", "www.instagram.com")
+LONGEST_TEXT = 2000  # characters of a cell with a name in it
+LONGEST_NOTE = 100  # characters of a cell that is a plain name and a note on its network
+LOGIN_NEXT = re.compile(r"accounts/login/?\?.*?\bnext=([^&]*)", re.IGNORECASE)
+INSTAGRAM_URL = re.compile(  # or a broken one, as `https//instagram.com/name`
+    r"(?:[a-z]+(?::/*|//))?/*(?:(?:w{2,4}|m)\.)?(?:instagram\.com|instagr\.am)(?::443)?"
+    r"(?:[/?#](?P<path>.*))?",
+    re.IGNORECASE | re.DOTALL,
+)
+LINK = re.compile(  # a link to Instagram in Markdown or as a formula: what it shows is no name
+    r"\[[^\[\]]*\]\((?P<markdown>[^()\s]*nstag[^()\s]*)\)"
+    r"|HYPERLINK\(\s*\"(?P<formula>[^\"]*nstag[^\"]*)\"[^()]*\)",
     re.IGNORECASE,
 )
-RESERVED_PATHS = words(  # what follows instagram.com/ instead of a username
-    "p reel reels tv stories explore accounts direct about share s web legal developer popular "
-    "challenge oauth graphql api invites channel ar lite"
+
+# Names of networks, for cells and headers; a space in them may be there or not.
+INSTAGRAM_NAMES = (
+    "instagram, instragram, instgram, insta, ig, инстаграмм, инстаграм, инста, 인스타그램, 인스타, "
+    "インスタグラム, インスタ, انستغرام, إنستغرام, انستقرام, انستجرام, อินสตาแกรม, ไอจี, इंस्टाग्राम"
 )
-PLACEHOLDERS = words(  # what people write where there is none; each is a real account, too
-    "none null nil nan na n.a n.a. no unknown tbd tba tbc deleted removed private missing empty "
-    "blank undefined unavailable inactive suspended disabled banned closed pending invalid error "
-    "notfound not_found x xx xxx 0 false ninguno ninguna nada sin desconocido pendiente privado "
-    "privada borrado eliminado instagram.com www.instagram.com"
+LONG_NETWORK_NAMES = (  # which may be a part of a longer word
+    "tik tok, you tube, twitter, face book, blue sky, snap chat, linked in, pinterest, telegram, "
+    "twitch, whats app, we chat, weibo, douyin, discord, reddit, tumblr, spotify, soundcloud, "
+    "mastodon, vkontakte, patreon, substack, onlyfans, bilibili, "
+    "твиттер, тик ток, ютуб, ютюб, фейсбук, телеграм, вконтакте, "
+    "트위터, 틱톡, 유튜브, 페이스북, ツイッター, ユーチューブ, ティックトック, フェイスブック, "
+    "推特, 抖音, 微博, 小红书, 小紅書, تويتر, تيك توك, يوتيوب, فيسبوك, ทวิตเตอร์, ยูทูบ, เฟซบุ๊ก"
 )
-MENTION = re.compile(  # an @name, but not one in an e-mail address or in another site's URL
-    r"(?<![\w.@/])@([\w.]+)(?![\w.@\u0300-\u036f-]|/@)"
+SHORT_NETWORK_NAMES = "x, yt, fb, tt, tw, vk, threads, kick, tg, bsky, snap"  # words as well
+NETWORK_HOSTS = words("x.com youtu.be fb.com fb.me t.me vk.com threads.net threads.com kick.com")
+
+
+def alternatives(phrases: str) -> str:
+    """Return a pattern for any of the phrases, separated by commas, with or without spaces."""
+    longest_first = sorted(phrases.split(", "), key=len, reverse=True)
+    return "|".join(re.escape(phrase).replace(r"\ ", "[ ]?") for phrase in longest_first)
+
+
+INSTAGRAM, OTHER_NETWORK = "instagram", "other_network"  # groups of TOKEN
+LONG_NAME = re.compile(alternatives(LONG_NETWORK_NAMES))
+COLON = re.compile(r"\s*:")
+DASHES = ("(", "[", "-", "–", "—")
+NAME_END = r"(?![.@-]?\w)"
+TOKEN = re.compile(  # what matters in a cell that is more than one word
+    rf"""
+    (?P<url> (?<![\w.-]) (?:[a-z]+:?// | (?:[\w-]+\.)+[a-z]{{2,}}/ | www\.
+                         | (?:[\w-]+\.)*(?:instagram\.com|instagr\.am)\b | https?:)
+             [^\s"'<>()\[\]{{}}|,;]* )
+    | (?P<email> (?<![\w.+-]) \w[\w.+-]*@[\w.@-]* )
+    | (?P<mention> @[\w.\u0300-\u036f]+(?:[/@-][\w.@\u0300-\u036f]+)* )
+    | (?P<instagram> (?<![\w.-]) (?:{alternatives(INSTAGRAM_NAMES)}) {NAME_END} )
+    | (?P<other_network> (?<![\w.-]) (?:{alternatives(LONG_NETWORK_NAMES)}) {NAME_END}
+                         | (?<=\() (?:{alternatives(SHORT_NETWORK_NAMES)}) (?=\))
+                         | (?<=[-–—,;/|&+][ ]) (?:{alternatives(SHORT_NETWORK_NAMES)}) {NAME_END}
+                         | (?<![\w.-]) (?:{alternatives(SHORT_NETWORK_NAMES)}) (?=\s*:) )
+    | (?P<word> [\w.][\w.\u0300-\u036f-]* )
+    | (?P<end> [\n,;/|&+•·] )
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
-def parse_handle(cell: str) -> str | None:
-    """Find the username in a cell: `@name`, `name`, a profile's URL, or text with one `@name`.
+class HandleKind(Enum):
+    """What a handle cell holds; those that are not usable, in the log's words."""
 
-    Returns it in lower case, or None if the cell holds no usable one: nothing, a post's URL, two
-    names, or a bare word that stands for none.
+    ADDRESS = "the address of a profile"
+    MENTION = "an @name"
+    TEXT = "a text with one name"
+    WORD = "a plain word that may be a name"
+    NONE = "empty, or none"
+    LABEL = "a number, a website or a label"
+    SEVERAL = "more than one name"
+    OTHER_NETWORK = "on another network"
+    OTHER_ADDRESS = "an address on Instagram, but no profile's"
+    INVALID = "not a username"
+
+
+class Handle(NamedTuple):
+    """What was read from a handle cell."""
+
+    username: str | None  # in lower case; None if the cell has no usable one
+    kind: HandleKind
+
+
+class NameInText(NamedTuple):
+    """A name in a text, and the networks that the notes beside it name."""
+
+    position: int
+    part: int
+    handle: Handle
+    networks: set[str]  # of INSTAGRAM and OTHER_NETWORK
+
+
+def parse_handle(cell: str) -> Handle:
+    """Find the username in a cell: `@name`, `name`, a profile's address, or a text with one.
+
+    Where notes name networks, as in `@a - IG / @b - YT`, it is the one on Instagram.
     """
     text = cell.strip()
-    if not text.isascii():  # category Cf: invisible marks that copying leaves
-        visible = "".join(char for char in text if unicodedata.category(char) != "Cf")
-        text = unicodedata.normalize("NFC", visible).strip()
-    mentions = {mention.rstrip(".").lower() for mention in MENTION.findall(text)}
-    if url := PROFILE_URL.fullmatch(text):
-        name = url[1].lower().rstrip(".")
-        if name in RESERVED_PATHS:
-            return None
-    elif len(mentions) == 1:
-        name = mentions.pop()
-    else:
-        name = text.lower().rstrip(".")  # no username ends in a period
-        if name in PLACEHOLDERS or not any(map(str.isalnum, name)):
-            return None
-    return name if USERNAME.fullmatch(name) else None
+    if not text.isascii():
+        text = plain_characters(text)
+    if simple := SIMPLE_CELL.fullmatch(text):
+        at_sign, name = simple.groups()
+        return parse_mention(name, HandleKind.MENTION) if at_sign else parse_word(name)
+    if says_none(text):
+        return Handle(None, HandleKind.NONE)
+    longest = LONGEST_TEXT if "@" in text or "nstag" in text.lower() else LONGEST_NOTE
+    if len(text) > longest:
+        return Handle(None, HandleKind.INVALID)
+    return parse_text(LINK.sub(r"\g<markdown>\g<formula>", text))
+
+
+def plain_characters(text: str) -> str:
+    """Return a text without the invisible marks that copying leaves, and with a plain `@`."""
+    visible = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    return unicodedata.normalize("NFC", visible).translate(WIDE_PUNCTUATION).strip()
+
+
+def says_none(text: str) -> bool:
+    """Return whether a cell is empty, or holds what people write where there is nothing."""
+    return "_".join(text.lower().split()) in NONE_WORDS or not any(map(str.isalnum, text))
+
+
+def parse_word(word: str) -> Handle:
+    """Read a word without `@`: a username, unless people write it for something else."""
+    name = word.lower().rstrip(".")
+    if says_none(name):
+        return Handle(None, HandleKind.NONE)
+    if name in LABEL_WORDS or is_number(name) or WEBSITE.fullmatch(name):
+        return Handle(None, HandleKind.LABEL)
+    return parse_username(word, HandleKind.WORD)
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text is a number or a count, such as `12.5K`."""
+    return bool(NUMBER.fullmatch(text.lower())) or not any(map(str.isalpha, text))
+
+
+def parse_mention(name: str, kind: HandleKind) -> Handle:
+    """Read what follows an `@`."""
+    if name.lower().rstrip(".") in INSTAGRAM_HOSTS:  # what is left of an address
+        return Handle(None, HandleKind.LABEL)
+    return parse_username(name, kind)
+
+
+def parse_username(name: str, kind: HandleKind) -> Handle:
+    """Return the handle of a name that follows Instagram's rule.
+
+    One period at its end ends a sentence; several say that the rest of the name was cut off.
+    """
+    username = name.lower().removesuffix(".")
+    if username.endswith(".") or not USERNAME.fullmatch(username):
+        return Handle(None, HandleKind.INVALID)
+    return Handle(username, kind)
+
+
+def parse_address(url: str) -> Handle | None:
+    """Read the address of a profile, or of anything below it; None if it is on another site."""
+    address = INSTAGRAM_URL.fullmatch(url)
+    if address is None:
+        return None
+    path = urllib.parse.unquote(address["path"] or "")
+    if login := LOGIN_NEXT.match(path):
+        path = login[1]
+    first, second, *_ = [*filter(None, re.split(r"[?#&]", path)[0].split("/")), "", ""]
+    if first.lower() in ("stories", "_u") and second.lower() != "highlights":
+        first = second
+    name = first.lstrip("@").rstrip(END_PUNCTUATION.replace(".", ""))
+    if not name or name.lower() in RESERVED_PATHS:
+        return Handle(None, HandleKind.OTHER_ADDRESS)
+    return parse_username(name, HandleKind.ADDRESS)
+
+
+def parse_text(text: str) -> Handle:
+    """Find the name in a text: the only one, or the only one that is on Instagram."""
+    parts: list[list[re.Match[str]]] = [[]]  # a text of several lines or items has several
+    for token in TOKEN.finditer(text):
+        if token.lastgroup == "end":
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    names = [name for part, tokens in enumerate(parts) for name in names_in_part(part, tokens)]
+    if not names:
+        return Handle(None, kind_without_name(text, itertools.chain(*parts)))
+    add_networks(names, parts)
+    on_instagram = [name.handle for name in names if INSTAGRAM in name.networks]
+    handles = on_instagram or [name.handle for name in names if not name.networks]
+    if not handles:
+        return Handle(None, HandleKind.OTHER_NETWORK)
+    if len({handle.username for handle in handles}) > 1:
+        return Handle(None, HandleKind.SEVERAL)
+    return handles[0]
+
+
+def names_in_part(part: int, tokens: Sequence[re.Match[str]]) -> list[NameInText]:
+    """Return the names in a part of a text: addresses and each `@name`, or else `IG: name`."""
+    names = []
+    for token in tokens:
+        if token.lastgroup == "mention":
+            handle = parse_mention(token[0][1:], HandleKind.TEXT)
+            names.append(NameInText(token.start(), part, handle, set()))
+        elif token.lastgroup == "url":
+            address = parse_address(token[0])
+            if address and address.kind is not HandleKind.OTHER_ADDRESS:
+                names.append(NameInText(token.start(), part, address, {INSTAGRAM}))
+    if not names and (word := noted_word(tokens)):
+        handle = parse_word(word[0])
+        if handle.username:
+            handle = handle._replace(kind=HandleKind.TEXT)
+            names.append(NameInText(word.start(), part, handle, set()))
+    return names
+
+
+def noted_word(tokens: Sequence[re.Match[str]]) -> re.Match[str] | None:
+    """Return the one plain word of a part that has nothing else but notes on its network."""
+    plain = [token for token in tokens if token.lastgroup == "word"]
+    notes = [token for token in tokens if token.lastgroup in (INSTAGRAM, OTHER_NETWORK)]
+    is_alone = len(plain) == 1 and len(tokens) == 1 + len(notes)
+    is_noted = any(is_before_colon(note) or is_behind_dash(note) for note in notes)
+    return plain[0] if is_alone and is_noted else None
+
+
+def add_networks(names: list[NameInText], parts: Iterable[Sequence[re.Match[str]]]) -> None:
+    """Add to each name the networks that notes say it is on.
+
+    `IG:` is about the names behind it, `(IG)` and `- IG` are about the one before; any other note
+    is about each name in its part of the text, or in the whole text if that part has none.
+    """
+    notes = [
+        (number, token) for number, part in enumerate(parts) for token in part if network_of(token)
+    ]
+    ends = [note.start() for _, note in notes[1:]] + [sys.maxsize]
+    for (number, note), end in zip(notes, ends):
+        before = [name for name in names if name.position < note.start()]
+        behind = [name for name in names if note.start() < name.position < end]
+        beside = [name for name in names if name.part == number]
+        if is_before_colon(note) and behind:
+            noted = behind
+        elif is_behind_dash(note) and before:
+            noted = before[-1:]
+        elif note.lastgroup == "url":  # that is a name of its own
+            noted = beside
+        else:
+            noted = beside or names
+        for name in noted:
+            name.networks.add(network_of(note))
+
+
+def is_before_colon(note: re.Match[str]) -> bool:
+    """Return whether a note on a network is written as in `IG: name`."""
+    return bool(COLON.match(note.string, note.end()))
+
+
+def is_behind_dash(note: re.Match[str]) -> bool:
+    """Return whether a note on a network is written as in `name (IG)` or `name - IG`."""
+    start = note.start()
+    return note.string[max(start - 2, 0) : start].rstrip().endswith(DASHES)
+
+
+def network_of(token: re.Match[str]) -> str:
+    """Return which network a word or an address is of: INSTAGRAM, OTHER_NETWORK or ""."""
+    if token.lastgroup == "url":
+        return OTHER_NETWORK if is_on_other_network(token[0]) else ""
+    return token.lastgroup if token.lastgroup in (INSTAGRAM, OTHER_NETWORK) else ""
+
+
+def is_on_other_network(url: str) -> bool:
+    """Return whether an address is one on another network than Instagram."""
+    host = re.split(r"[/?#]", re.sub(r"^(?:[a-z]+:?)?//", "", url.lower()))[0]
+    return bool(LONG_NAME.search(host)) or host.removeprefix("www.") in NETWORK_HOSTS
+
+
+def kind_without_name(text: str, tokens: Iterable[re.Match[str]]) -> HandleKind:
+    """Say what a text is that has no name in it."""
+    addresses = [token[0] for token in tokens if token.lastgroup == "url"]
+    if any(map(parse_address, addresses)):
+        return HandleKind.OTHER_ADDRESS
+    if any(map(is_on_other_network, addresses)):
+        return HandleKind.OTHER_NETWORK
+    return HandleKind.LABEL if addresses or is_number(text) else HandleKind.INVALID
 
 
 # ==================================================================================================
@@ -760,9 +1033,12 @@ class Source(ABC):
         """
         return profile is not None and profile.error in (None, NOT_FOUND, self.not_found_error)
 
-    def unfilled_columns(self) -> str:
-        """Name the columns that it can't fill, as a suffix in brackets; "" if there are none."""
-        columns = [column for column, name in COLUMNS.items() if name not in self.fields]
+    def unfilled_columns(self, titles: Mapping[str, str]) -> str:
+        """Name the columns that it can't fill, as a suffix in brackets; "" if there are none.
+
+        `titles` are profile field -> column to fill.
+        """
+        columns = [printable(title) for field, title in titles.items() if field not in self.fields]
         return f" (nothing for {', '.join(columns)})" if columns else ""
 
 
@@ -2062,16 +2338,265 @@ class Lock:
 
 
 # ==================================================================================================
+# Columns
+# ==================================================================================================
+
+# Phrases of headers in the languages of the lists that were met, as `header_pattern` takes them.
+HANDLE_PHRASES = (
+    "handle, user name, screen name, arroba, nombre de usuario, nome de usuario, "
+    "nome de utilizador, nom d utilisateur, identifiant, pseudo, pseudonyme, benutzername, "
+    "nutzername, nome utente, gebruikersnaam, nazwa użytkownika, kullanıcı adı, användarnamn, "
+    "brugernavn, brukernavn, käyttäjätunnus, uživatelské jméno, имя пользователя, никнейм, ник, "
+    "όνομα χρήστη, 아이디, 핸들, 사용자명, ユーザー名, ユーザーネーム, ハンドル, 用户名, 用戶名, "
+    "اسم المستخدم, שם משתמש, nama pengguna, tên người dùng, ชื่อผู้ใช้"
+)
+ACCOUNT_PHRASES = (
+    "account, acct, profile, profil, user, nick, nick name, channel info, cuenta, perfil, usuario, "
+    "utilizador, conta, compte, utilisateur, konto, benutzer, nutzer, profilo, utente, profiel, "
+    "gebruiker, użytkownik, hesap, kullanıcı, akun, tài khoản, аккаунт, профиль, пользователь, "
+    "λογαριασμός, 계정, 프로필, アカウント, プロフィール, 账号, 帐号, 帳號, حساب, חשבון, บัญชี"
+)
+ABOUT_PHRASES = (  # headers of what is known about an account
+    "followers, follower, following, followed, seguidores, seguidos, seguindo, abonnés, "
+    "abonnenten, seguaci, volgers, takipçi, подписчики, подписчиков, 팔로워, フォロワー, 粉丝, "
+    "متابعين, tier, category, categoría, categorie, kategorie, kategoria, bio, biography, "
+    "biografía, biographie, verified, verificado, verificada, vérifié, verifiziert, verificato, "
+    "likes, posts, post, engagement, er, rate, reach, views, impressions, count, number, número, "
+    "anzahl, zahl, mail, email, correo, phone, teléfono, telephone, telefon, type, tipo, typ, "
+    "status, estado, date, fecha, data, datum, price, precio, preço, preis, prix, cost, budget, "
+    "language, idioma, country, país, age, gender, password, manager, agent, picture, photo, foto, "
+    "avatar, size, growth, score, rank, ranking, hashtag, joined, created"
+)
+TEXT_PHRASES = (  # headers of texts, in which names are those of others
+    "bio, biography, biografía, biographie, description, descripción, descrição, beschreibung, "
+    "caption, mention, mentions, mentioned, menciones, tagged, tags, comment, comments"
+)
+COMPANION_WORDS = words(  # what may follow the name of Instagram, or of a handle, in a header
+    "s com handle handles name names id ids link links url urls page pages web address contact "
+    "official optional required please of or the if in on at for from with without and de del do "
+    "da di du des der die das van von y e ex eg o und et a nombre nome nom enlace lien seite "
+    "pagina adresse direccion endereco ссылка имя 링크 주소 リンク 名 链接 رابط"
+)
+PLATFORM_PHRASES = (
+    "platform, network, social network, social media, plataforma, red, red social, rede, "
+    "rede social, réseau, réseau social, plateforme, plattform, netzwerk, soziales netzwerk, "
+    "rete sociale, piattaforma, platforma, sosyal ağ, canal, channel, kanal, canale, medium, sns, "
+    "платформа, соцсеть, социальная сеть, 플랫폼, 채널, プラットフォーム, 平台, منصة, แพลตฟอร์ม"
+)
+OTHERS_WORDS = frozenset(
+    words("other others otra otras otro otros outra outras autre autres andere altre")
+)
+SAMPLE_SIZE = 500  # cells of a column, which keep a list of 40,000 rows fast
+REPEATING_CELLS = 10  # from so many on, one word in more than half of them is a label
+NETWORKS_SHARE = 10  # one in so many cells of a platform column names a network
+LONG_PHRASE = 6  # letters of a phrase that is known within a longer word, as `instagramhandle`
+FIRST_UNSPACED = "\u0e00"  # in scripts from Thai on, words are not told apart by spaces
+LATIN_MARKS = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
+WITHOUT_MARKS = str.maketrans("łıøđ", "liod")  # letters that Unicode doesn't take apart
+WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # `instagramHandle`
+SHORT_NAME = re.compile(r"\b(ig|insta)(?=handle|user|name|url|link|acc|prof|page|id\b)")
+
+
+def fold(text: str) -> str:
+    """Return a text without case, accents and punctuation, its words separated by spaces."""
+    spaced = WORD_START.sub(" ", text)
+    letters = unicodedata.normalize("NFKD", spaced).casefold().translate(WITHOUT_MARKS)
+    composed = unicodedata.normalize("NFC", LATIN_MARKS.sub("", letters))  # Hangul, Japanese
+    return SHORT_NAME.sub(r"\1 ", " ".join(re.split(r"[\W_]+", composed)).strip())
+
+
+def header_pattern(*phrases: str) -> re.Pattern[str]:
+    """Return a pattern that finds any of the phrases in a folded text; short ones as words."""
+    patterns = []
+    for phrase in ", ".join(phrases).split(", "):
+        folded = fold(phrase)
+        is_part = len(folded.replace(" ", "")) >= LONG_PHRASE or folded >= FIRST_UNSPACED
+        pattern = alternatives(folded)
+        patterns.append(pattern if is_part else rf"\b{pattern}\b")
+    return re.compile("|".join(sorted(patterns, key=len, reverse=True)))
+
+
+NAMES_INSTAGRAM = header_pattern(INSTAGRAM_NAMES)
+NAMES_OTHER = header_pattern(LONG_NETWORK_NAMES, SHORT_NETWORK_NAMES)
+NAMES_HANDLE = header_pattern(HANDLE_PHRASES)
+NAMES_ACCOUNT = header_pattern(ACCOUNT_PHRASES)
+NAMES_ABOUT = header_pattern(ABOUT_PHRASES)
+NAMES_TEXT = header_pattern(TEXT_PHRASES)
+NAMES_PLATFORM = header_pattern(PLATFORM_PHRASES)
+NAMES_ANY_ACCOUNT = header_pattern(
+    INSTAGRAM_NAMES, LONG_NETWORK_NAMES, SHORT_NETWORK_NAMES, HANDLE_PHRASES, ACCOUNT_PHRASES
+)
+
+
+class HeaderKind(IntEnum):
+    """What a header says that its column holds; of two columns, the smaller one is chosen."""
+
+    INSTAGRAM = 0
+    INSTAGRAM_AND_OTHERS = 1
+    HANDLE = 2
+    ACCOUNT = 3
+    ANYTHING = 4
+    TEXT = 5
+    OTHER_NETWORK = 6
+
+
+def header_kind(header: str) -> HeaderKind:
+    """Tell from a header what its column holds."""
+    text = fold(header.replace("@", " handle "))
+    if NAMES_OTHER.search(text) and not NAMES_INSTAGRAM.search(text):
+        return HeaderKind.OTHER_NETWORK
+    if NAMES_TEXT.search(text):
+        return HeaderKind.TEXT
+    if NAMES_ABOUT.search(text) or not ends_header(NAMES_ANY_ACCOUNT, text):
+        return HeaderKind.ANYTHING
+    if NAMES_INSTAGRAM.search(text):
+        is_shared = NAMES_OTHER.search(text)
+        return HeaderKind.INSTAGRAM_AND_OTHERS if is_shared else HeaderKind.INSTAGRAM
+    return HeaderKind.HANDLE if NAMES_HANDLE.search(text) else HeaderKind.ACCOUNT
+
+
+def ends_header(pattern: re.Pattern[str], text: str) -> bool:
+    """Return whether a folded header has a phrase, and behind the last one nothing of weight.
+
+    So `Account` and `Account of the artist` name an account, and `Account manager` does not.
+    """
+    found = list(pattern.finditer(text))
+    rest = text[found[-1].end() :].split() if found else []
+    return bool(found) and (not rest or rest[0] in COMPANION_WORDS or rest[0].isdigit())
+
+
+class Rule(IntEnum):
+    """Why a column is taken for the one of the handles; the first that one fits decides."""
+
+    ADDRESSES = 1  # most cells are addresses of profiles
+    INSTAGRAM = 2  # the header names Instagram, and half of the cells are usable
+    HANDLE_MENTIONS = 3  # the header names a handle, and half of the cells are an @name
+    HANDLE = 4  # the header names a handle, and half of the cells are usable
+    MENTIONS = 5  # two thirds of the cells are an @name or a text with one
+    INSTAGRAM_MENTIONS = 6  # the header names Instagram, and a tenth has an @name: no plain words
+
+
+class Column(NamedTuple):
+    """What a sample of a column's cells holds; those that say there is none are left out."""
+
+    position: int
+    header: HeaderKind
+    cells: int
+    kinds: Counter[HandleKind]
+    repeats_word: bool  # one plain word is in more than half of ten cells or more
+
+    def rule(self) -> Rule | None:
+        """Return the first rule that the column fits."""
+        addresses = self.kinds[HandleKind.ADDRESS]
+        mentions = addresses + self.kinds[HandleKind.MENTION]
+        marked = mentions + self.kinds[HandleKind.TEXT]
+        usable = marked + self.kinds[HandleKind.WORD]
+        is_instagram = self.header in (HeaderKind.INSTAGRAM, HeaderKind.INSTAGRAM_AND_OTHERS)
+        is_handle = self.header in (HeaderKind.HANDLE, HeaderKind.ACCOUNT)
+        is_half_usable = usable > 0 and 2 * usable >= self.cells and not self.repeats_word
+        is_foreign = self.header is HeaderKind.OTHER_NETWORK
+        fits = {
+            Rule.ADDRESSES: 2 * addresses > self.cells,
+            Rule.INSTAGRAM: is_instagram and is_half_usable,
+            Rule.HANDLE_MENTIONS: is_handle and 2 * mentions >= self.cells > 0,
+            Rule.HANDLE: is_handle and is_half_usable,
+            Rule.MENTIONS: self.header < HeaderKind.TEXT and 3 * marked >= 2 * self.cells > 0,
+            Rule.INSTAGRAM_MENTIONS: is_instagram and 10 * marked > self.cells,
+        }
+        allowed = [Rule.ADDRESSES] if is_foreign else Rule
+        return next((rule for rule in allowed if fits[rule]), None)
+
+    def is_on_other_network(self) -> bool:
+        """Return whether most cells are addresses on another network than Instagram."""
+        return 2 * self.kinds[HandleKind.OTHER_NETWORK] > self.cells
+
+
+def sample_column(index: int, header: str, values: Iterable[str]) -> Column:
+    """Look at a sample of a column's cells."""
+    kinds: Counter[HandleKind] = Counter()
+    plain_words: Counter[str | None] = Counter()
+    for cell, count in Counter(sample_cells(values)).items():
+        username, kind = parse_handle(cell)
+        kinds[kind] += count
+        if kind is HandleKind.WORD:
+            plain_words[username] += count
+    cells = sum(kinds.values()) - kinds[HandleKind.NONE]
+    repeats_word = cells >= REPEATING_CELLS and 2 * max(plain_words.values(), default=0) > cells
+    return Column(index, header_kind(header), cells, kinds, repeats_word)
+
+
+def sample_cells(values: Iterable[str]) -> list[str]:
+    """Return those of a column's cells that don't say none; at most 500, evenly spread."""
+    filled = [cell for cell in values if (text := cell.strip().lower()) and text not in NONE_WORDS]
+    step = max(len(filled) / SAMPLE_SIZE, 1.0)
+    return [filled[int(number * step)] for number in range(min(len(filled), SAMPLE_SIZE))]
+
+
+def choose_column(columns: Iterable[Column], allowed: Collection[Rule]) -> tuple[int, Rule] | None:
+    """Choose the column of the handles; returns its index and the rule that it fits.
+
+    None if no column fits a rule that is allowed.
+    """
+    fitting = [
+        (rule, column.header, column.position)
+        for column in columns
+        if (rule := column.rule()) is not None and rule in allowed
+    ]
+    if not fitting:
+        return None
+    rule, _, position = min(fitting)
+    return position, rule
+
+
+def find_platform_column(header: Sequence[str], columns: Sequence[Sequence[str]]) -> int | None:
+    """Return the index of the first column that names the network of each row, if there is one."""
+    for index, (title, cells) in enumerate(zip(header, columns)):
+        text = fold(title)
+        if ends_header(NAMES_PLATFORM, text) and OTHERS_WORDS.isdisjoint(text.split()):
+            sample = sample_cells(cells)
+            if NETWORKS_SHARE * sum(map(names_network, sample)) > len(sample):
+                return index
+    return None
+
+
+def names_network(cell: str) -> bool:
+    """Return whether a cell names a network, be it Instagram or another."""
+    text = fold(cell)
+    return bool(NAMES_INSTAGRAM.search(text) or NAMES_OTHER.search(text))
+
+
+@functools.lru_cache
+def may_be_on_instagram(platform_cell: str) -> bool:
+    """Return whether the network of a row is Instagram, if not only that, or is not given."""
+    text = fold(platform_cell)
+    is_other = NAMES_OTHER.search(text)  # as X, which elsewhere says that there is none
+    is_given = is_other or not says_none(platform_cell.strip())
+    return bool(NAMES_INSTAGRAM.search(text)) or not is_given
+
+
+def only_on_instagram(handle: Handle, platform_cell: str) -> Handle:
+    """Return the handle, or none if its row is on another network; an address tells by itself."""
+    if handle.kind is HandleKind.ADDRESS or may_be_on_instagram(platform_cell):
+        return handle
+    return Handle(None, HandleKind.OTHER_NETWORK)
+
+
+def without_plain_word(handle: Handle) -> Handle:
+    """Return the handle, or none if it is a plain word."""
+    return Handle(None, HandleKind.LABEL) if handle.kind is HandleKind.WORD else handle
+
+
+def is_entry(header: str) -> bool:
+    """Return whether a header is an `@name` or an address, so that it names no column."""
+    is_name = parse_handle(header).kind in (HandleKind.ADDRESS, HandleKind.MENTION)
+    return is_name and not NAMES_ANY_ACCOUNT.fullmatch(fold(header))  # as `@handle` does
+
+
+# ==================================================================================================
 # CSV
 # ==================================================================================================
 
-HANDLE_HEADERS = words(  # as `header_key` makes them; the first that a sheet has is the one
-    "instagramhandle handle username instagramusername instagram instagramurl instagramaccount "
-    "instagramprofile instagramlink ighandle igusername usuariodeinstagram cuentadeinstagram "
-    "perfildeinstagram usuarioinstagram cuentainstagram perfilinstagram nombredeusuario usuario "
-    "account cuenta profile perfil profileurl ig user"
-)
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
 FILE_KINDS = {  # how files begin that people take for a CSV
     b"PK\x03\x04": "an Excel workbook",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
@@ -2081,7 +2606,14 @@ FILE_KINDS = {  # how files begin that people take for a CSV
 EXPORT_AGAIN = (
     'export the list as CSV (in Excel "CSV UTF-8", in Google Sheets "Comma-separated values")'
 )
-NEEDS_QUOTES = re.compile(r'[",;\t]')
+NEEDS_QUOTES = re.compile(r'[",;\t|]')
+FILE_START = re.compile(  # a BOM, blank lines, and the line that tells Excel the delimiter
+    rf'\ufeff?[\r\n]*(?:("?)sep=([{re.escape(DELIMITERS)}])\1(?:[\r\n]+|\Z))?', re.IGNORECASE
+)
+FIRST_ROWS = 50  # by which the delimiter and the header are found
+LISTED_COLUMNS = 30  # in a message
+DEFAULT_TITLES = {"category_name": "GENRE", "biography": "Details"}  # profile field -> column
+TITLE_FLAGS = {"category_name": "--genre-column", "biography": "--details-column"}
 QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
 QUOTED_AND_MORE = re.compile(rf"({QUOTED}) *[^ ]")  # `"a"b`, not just spaces
 
@@ -2130,68 +2662,98 @@ class Grammar:
 class Row(NamedTuple):
     """A row of the sheet: its raw text, and what of it matters here."""
 
-    number: int  # as a spreadsheet counts: the header is row 1
+    number: int  # as a spreadsheet counts: the first row of the file is row 1
     raw: str
     line_ends: str  # after it, those of blank lines included
     handle_cell: str
-    username: str | None
-    blank: tuple[str, ...]  # those of COLUMNS whose cells may be filled
+    handle: Handle
+    wanted: tuple[str, ...]  # the profile fields that can be filled into it
 
     @property
-    def wanted(self) -> list[str]:
-        """The profile fields that can be filled into it."""
-        return [COLUMNS[column] for column in self.blank]
+    def username(self) -> str | None:
+        """The username in its handle cell; None if that holds no usable one."""
+        return self.handle.username
 
 
 class Sheet:
     """A CSV whose rows keep their raw text: what is not filled comes out byte for byte.
 
-    `username_column` is the header of the handle column, or None to find it. Raises UnusableError,
-    with the place, if the file can't be used.
+    It takes the headers of the handle column and of the columns to fill. None finds the first, and
+    stands for GENRE and Details, which are added if they are missing. Raises UnusableError, with
+    the place, if the file can't be used.
     """
 
-    def __init__(self, path: Path, username_column: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        username_column: str | None = None,
+        genre_column: str | None = None,
+        details_column: str | None = None,
+    ) -> None:
         csv.field_size_limit(2**31 - 1)
         self._path = path
+        named = {"category_name": genre_column, "biography": details_column}
         text = self._read_text()
-        above = re.match(r"\ufeff?[\r\n]*", text)
-        self._above_header = above[0] if above else ""  # a BOM and blank lines
-        self._grammar = self._find_grammar(text, username_column)
-        raw_rows = list(self._cut_rows(text))
-        _, self._raw_header, self._header_line_ends = raw_rows.pop(0)
-        self.header = self._grammar.values(self._raw_header)
+        start = next(FILE_START.finditer(text))
+        known = [username_column, *named.values(), *DEFAULT_TITLES.values()]
+        self._grammar = (
+            Grammar(start[2]) if start[2] else find_grammar(text, start.end(), filter(None, known))
+        )
+        raw_rows = list(self._cut_rows(text, start[0]))
+        first_rows = [self._grammar.values(raw) for _, raw, _ in raw_rows[:FIRST_ROWS]]
+        above = header_index(first_rows)
+        self._above_header = start[0] + "".join(map("".join, (row[1:] for row in raw_rows[:above])))
+        self.header_number, self._raw_header, self._header_line_ends = raw_rows[above]
+        self.header = first_rows[above]
         self._check_header()
+        raw_rows = raw_rows[above + 1 :]
         records = self._read_records(raw for _, raw, _ in raw_rows)
-        self._columns = self._place_columns(records)
-        column = self._find_handle_column(records, username_column)
-        self.handle_header = self.header[column].strip()
+        self._columns = self._place_columns(records, named)
+        self.handle_column, handles = self._read_handles(list(zip(*records)), username_column)
         self.rows = [
             Row(
                 number,
                 raw,
                 line_ends,
-                handle_cell=record[column],
-                username=parse_handle(record[column]),
-                blank=self._blank_columns(record),
+                handle_cell=record[self.handle_column],
+                handle=handle,
+                wanted=self._wanted_fields(record),
             )
-            for (number, raw, line_ends), record in zip(raw_rows, records)
+            for (number, raw, line_ends), record, handle in zip(raw_rows, records, handles)
         ]
 
+    @property
+    def handle_header(self) -> str:
+        """The header of the handle column."""
+        return self.header[self.handle_column].strip()
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """The headers of the columns to fill: profile field -> header."""
+        return {
+            field: self.header[index].strip() if index < len(self.header) else DEFAULT_TITLES[field]
+            for field, index in self._columns.items()
+        }
+
+    @property
+    def added_titles(self) -> dict[str, str]:
+        """Those of the columns to fill that the file does not have: profile field -> header."""
+        titles = self.titles
+        width = len(self.header)
+        return {field: titles[field] for field, at in self._columns.items() if at >= width}
+
     def new_cells(self, row: Row, profiles: Mapping[str, Profile]) -> dict[str, str]:
-        """Return what `profiles` (username -> Profile) adds to a row: column -> text."""
+        """Return what `profiles` (username -> Profile) adds to a row: profile field -> text."""
         profile = profiles.get(row.username or "")
-        if not row.blank or profile is None or profile.error is not None:
+        if not row.wanted or profile is None or profile.error is not None:
             return {}
-        values = {column: getattr(profile, COLUMNS[column]) for column in row.blank}
-        texts = {column: clean(str(value)) for column, value in values.items() if value is not None}
-        return {column: text for column, text in texts.items() if text}
+        values = {field: getattr(profile, field) for field in row.wanted}
+        texts = {field: clean(str(value)) for field, value in values.items() if value is not None}
+        return {field: text for field, text in texts.items() if text}
 
     def render(self, profiles: Mapping[str, Profile]) -> Iterator[bytes]:
         """Yield the whole file, with what `profiles` (username -> Profile) adds to it."""
-        columns_to_add = {
-            column: column for column, index in self._columns.items() if index >= len(self.header)
-        }
-        raw_header = self._fill(self._raw_header, columns_to_add)
+        raw_header = self._fill(self._raw_header, self.added_titles)
         yield (self._above_header + raw_header + self._header_line_ends).encode()
         for row in self.rows:
             yield (self._fill(row.raw, self.new_cells(row, profiles)) + row.line_ends).encode()
@@ -2228,20 +2790,12 @@ class Sheet:
             self._refuse(f"has a NUL byte at {place}, as UTF-16 has: {EXPORT_AGAIN}")
         return text
 
-    def _find_grammar(self, text: str, username_column: str | None) -> Grammar:
-        """Find the delimiter that makes the most sense of the first rows."""
-        wanted = header_key(username_column or "")
-        known = {*HANDLE_HEADERS, *map(header_key, COLUMNS), wanted} - {""}
-        grammars = map(Grammar, DELIMITERS)
-        start = len(self._above_header)
-        return max(grammars, key=lambda grammar: delimiter_score(grammar, text, start, known))
-
-    def _cut_rows(self, text: str) -> Iterator[tuple[int, str, str]]:
-        """Yield each row's number, raw text and line ends, the header's first."""
-        position = len(self._above_header)
+    def _cut_rows(self, text: str, start: str) -> Iterator[tuple[int, str, str]]:
+        """Yield the number, raw text and line ends of each row behind the `start` of the file."""
+        position = len(start)
         if position == len(text):
             self._refuse("is empty: its first row has to name the columns")
-        number = 1 + count_line_ends(self._above_header)
+        number = 1 + count_line_ends(start)
         while position < len(text):
             row = self._grammar.cut_row(text, position)
             if row is None:
@@ -2255,129 +2809,218 @@ class Sheet:
             number += count_line_ends(line_ends)
 
     def _check_header(self) -> None:
-        """Refuse a first row that names no columns: an empty one, or one that is an entry."""
-        if not any(self.header):
+        """Refuse a header that names no columns: an empty one, or one that is an entry."""
+        if not any(map(str.strip, self.header)):
             self._refuse("is empty: its first row has to name the columns")
-        for name in self.header:
-            is_entry = is_address(name) and not re.search(r"\s", name.strip())
-            if is_entry and header_key(name) not in HANDLE_HEADERS:
-                self._refuse(
-                    f"has '{printable(name)}' in its first row: "
-                    "the first row has to name the columns; add such a row"
-                )
+        if entry := next(filter(is_entry, self.header), None):
+            self._refuse(
+                f"has '{printable(entry.strip())}' in row {self.header_number}: "
+                "the first row has to name the columns; add such a row"
+            )
 
-    def _read_records(self, raw_rows: Iterable[str]) -> list[dict[Any, Any]]:
-        """Read each row's cells: index -> value; under None, those beyond the header."""
-        columns = range(len(self.header))
-        delimiter = self._grammar.delimiter
-        return list(csv.DictReader(raw_rows, columns, restval="", delimiter=delimiter))
+    def _read_records(self, raw_rows: Iterable[str]) -> list[list[str]]:
+        """Read the cells of each row, at least as many as the header has."""
+        width = len(self.header)
+        records = csv.reader(raw_rows, delimiter=self._grammar.delimiter)
+        return [record + [""] * (width - len(record)) for record in records]
 
-    def _place_columns(self, records: Iterable[Mapping[Any, Any]]) -> dict[str, int]:
-        """Return the index of each of COLUMNS; those that are to be added come last.
+    def _place_columns(
+        self, records: Iterable[Sequence[str]], named: Mapping[str, str | None]
+    ) -> dict[str, int]:
+        """Return profile field -> index of the column to fill; `named` are the user's headers.
 
-        They come after the widest row, so that no cell without a header is taken for theirs.
+        Columns that are to be added come after the widest row, so that no cell without a header is
+        taken for theirs.
         """
-        titles = [name.strip().casefold() for name in self.header]
-        columns = {
-            column: titles.index(column.casefold())
-            for column in COLUMNS
-            if column.casefold() in titles
+        found = {
+            field: find_title(self.header, DEFAULT_TITLES[field])
+            if title is None
+            else self._named_column(title, TITLE_FLAGS[field])
+            for field, title in named.items()
         }
-        surplus = (record[None] for record in records if None in record)
-        widest = max((len(cells) for cells in surplus if any(map(str.strip, cells))), default=0)
-        columns_to_add = [column for column in COLUMNS if column not in columns]
-        for index, column in enumerate(columns_to_add, len(self.header) + widest):
-            columns[column] = index
-        return columns
+        genre, details = found.values()
+        if genre is not None and genre == details:
+            flags = " and ".join(TITLE_FLAGS.values())
+            title = printable(self.header[genre])
+            self._refuse(f"can't have its column '{title}' filled twice: {flags} need one each")
+        width = len(self.header)
+        surplus = (len(record) for record in records if any(map(str.strip, record[width:])))
+        added = itertools.count(max(surplus, default=width))
+        return {field: next(added) if at is None else at for field, at in found.items()}
 
-    def _blank_columns(self, record: Mapping[Any, str]) -> tuple[str, ...]:
-        indices = self._columns
-        return tuple(each for each in COLUMNS if not record.get(indices[each], "").strip())
-
-    def _find_handle_column(self, records: Sequence[Mapping[Any, str]], wanted: str | None) -> int:
-        """Return the column that is `wanted`, or has a usual name, or holds mostly addresses."""
-        named = self._named_columns(wanted)
-        for index in named:
-            if any(parse_handle(record[index]) for record in records):
-                return index
-        if wanted is None:
-            for index in range(len(self.header)):
-                addresses = sum(is_address(record[index]) for record in records)
-                if 2 * addresses > len(records) and index not in self._columns.values():
-                    return index
-        if not records:
-            what = "no rows below its header"
-        elif named:
-            what = f"no usable handle in column '{printable(self.header[named[0]])}'"
-        elif wanted is None:
-            what = "no column of Instagram handles"
-        else:
-            what = f"no column '{printable(wanted)}'"
-        columns = ", ".join(f"'{printable(name)}'" for name in self.header)
-        self._refuse(
-            f"has {what}; its columns are {columns}: name the right one with --username-column "
-            "(or, if these are no names but the first entry, add a first row that names the "
-            "columns)"
+    def _wanted_fields(self, record: Sequence[str]) -> tuple[str, ...]:
+        """Return the profile fields whose cells are blank, or missing."""
+        return tuple(
+            field
+            for field, index in self._columns.items()
+            if index >= len(record) or not record[index].strip()
         )
 
-    def _named_columns(self, wanted: str | None) -> list[int]:
-        """Return the columns whose header is `wanted`, or one of HANDLE_HEADERS, best first."""
-        if wanted in self.header:
-            return [self.header.index(wanted)]
-        usual = HANDLE_HEADERS if wanted is None else [header_key(wanted)]
-        keys = [header_key(name) for name in self.header]
-        return [index for name in usual for index, key in enumerate(keys) if name and key == name]
+    def _read_handles(
+        self, columns: Sequence[Sequence[str]], username_column: str | None
+    ) -> tuple[int, list[Handle]]:
+        """Return the index of the handle column, and the handle of each row."""
+        if not columns:
+            self._refuse_columns("has no rows below its header", "--username-column")
+        platform = find_platform_column(self.header, columns)
+        rule = None
+        if username_column is not None:
+            index = self._named_column(username_column, "--username-column")
+        else:
+            index, rule = self._choose_column(columns, platform)
+        handles = [parse_handle(cell) for cell in columns[index]]
+        if rule is Rule.INSTAGRAM_MENTIONS:
+            handles = [without_plain_word(handle) for handle in handles]
+        where = f"in column '{printable(self.header[index])}'"
+        is_instagram = header_kind(self.header[index]) is HeaderKind.INSTAGRAM
+        if platform is not None and platform != index and not is_instagram:
+            handles = list(map(only_on_instagram, handles, columns[platform]))
+            where += f", with what '{printable(self.header[platform])}' says of the network"
+        if not any(handle.username for handle in handles):
+            self._refuse_columns(f"has no usable handle {where}", "--username-column")
+        return index, handles
+
+    def _choose_column(
+        self, columns: Sequence[Sequence[str]], platform: int | None
+    ) -> tuple[int, Rule]:
+        """Choose the handle column, and say by which rule.
+
+        Where nothing in the list says Instagram, but the title above it or a column of addresses
+        another network, its names may be on that one: only addresses of profiles are taken.
+        """
+        samples = [
+            sample_column(index, title, cells)
+            for index, (title, cells) in enumerate(zip(self.header, columns))
+            if index not in self._columns.values()
+        ]
+        said = [self._above_header, *self.header]
+        if platform is not None:
+            said += set(columns[platform])
+        says_instagram = any(NAMES_INSTAGRAM.search(fold(text)) for text in said)
+        says_other = LONG_NAME.search(fold(self._above_header)) or any(
+            column.is_on_other_network() for column in samples
+        )
+        is_elsewhere = says_other and not says_instagram
+        choice = choose_column(samples, [Rule.ADDRESSES] if is_elsewhere else list(Rule))
+        if choice is None:
+            why = " (what it says of networks is not Instagram)" if is_elsewhere else ""
+            self._refuse_columns(f"has no column of Instagram handles{why}", "--username-column")
+        return choice
+
+    def _named_column(self, title: str, flag: str) -> int:
+        """Return the index of the column that the user named with a flag."""
+        index = find_title(self.header, title)
+        if index is None and (folded := fold(title)):
+            folded_header = [fold(name) for name in self.header]
+            index = folded_header.index(folded) if folded in folded_header else None
+        if index is None:
+            self._refuse_columns(f"has no column '{printable(title)}'", flag)
+        return index
+
+    def _refuse_columns(self, what: str, flag: str) -> NoReturn:
+        """Refuse the list for want of a column, naming those that there are."""
+        columns = ", ".join(f"'{printable(name)}'" for name in self.header[:LISTED_COLUMNS])
+        others = len(self.header) - LISTED_COLUMNS
+        more = f" and {others} more" if others > 0 else ""
+        self._refuse(
+            f"{what}; its columns are {columns}{more}: name the right one with {flag} (or, if "
+            "these are no names but the first entry, add a first row that names the columns)"
+        )
 
     def _fill(self, raw: str, new_cells: Mapping[str, str]) -> str:
-        """Put cells into a raw row; every other byte of it stays."""
+        """Put cells (profile field -> text) into a raw row; every other byte of it stays."""
         if not new_cells:
             return raw
         cells = self._grammar.raw_cells(raw)
-        for column, text in new_cells.items():
-            index = self._columns[column]
+        for field, text in new_cells.items():
+            index = self._columns[field]
             cells += [""] * (index + 1 - len(cells))
             is_quoted = cells[index].startswith('"') or NEEDS_QUOTES.search(text)
             cells[index] = '"' + text.replace('"', '""') + '"' if is_quoted else text
         return self._grammar.delimiter.join(cells)
 
 
-def delimiter_score(
-    grammar: Grammar, text: str, position: int, known_headers: Collection[str]
-) -> tuple[int, int, int, bool]:
-    """Say how well a delimiter fits; the largest score is the best.
+def find_grammar(text: str, position: int, titles: Iterable[str]) -> Grammar:
+    """Find the delimiter that makes the most sense of the first rows, from `position` on.
 
-    What counts, in this order: headers that are recognised, first rows that are as wide as the
-    header, its width, and being no comma, which is in texts and numbers more often.
+    `titles` are headers that the list is expected to have.
     """
+    known = set(map(fold, titles))
+    first_rows = {
+        grammar: read_first_rows(grammar, text, position) for grammar in map(Grammar, DELIMITERS)
+    }
+    return max(
+        first_rows, key=lambda each: delimiter_score(each.delimiter, first_rows[each], known)
+    )
+
+
+def read_first_rows(grammar: Grammar, text: str, position: int) -> list[list[str]]:
+    """Read the first rows that a delimiter makes of a text, from `position` on."""
     rows: list[list[str]] = []
-    while position < len(text) and len(rows) < 50:
+    while position < len(text) and len(rows) < FIRST_ROWS:
         row = grammar.cut_row(text, position)
         if row is None:  # an open quote; the line that opens it tells the delimiter all the same
             line = re.split(r"[\r\n]", text[position:], maxsplit=1)[0]
-            rows.append(line.replace('"', "").split(grammar.delimiter))
-            break
+            return [*rows, line.replace('"', "").split(grammar.delimiter)]
         rows.append(grammar.values(row[0]))
         position += len("".join(row))
-    header, *others = rows or [[]]
-    recognised = sum(header_key(name) in known_headers for name in header)
+    return rows
+
+
+def delimiter_score(
+    delimiter: str, rows: Sequence[list[str]], known_titles: Collection[str]
+) -> tuple[int, int, int, bool]:
+    """Say how well a delimiter fits the first rows that it makes; the largest score is the best.
+
+    What counts, in this order: headers that are recognised, rows that are as wide as the header,
+    its width, and being no comma, which is in texts and numbers more often.
+    """
+    header, *others = rows[header_index(rows) :] or [[]]
+    other_delimiters = set(DELIMITERS) - {delimiter}
+    recognised = sum(
+        other_delimiters.isdisjoint(name)
+        and (fold(name) in known_titles or header_kind(name) < HeaderKind.ANYTHING)
+        for name in header
+    )
     is_wide = len(header) > 1
     agreeing = sum(len(row) == len(header) for row in others) if is_wide else 0
-    return recognised, agreeing, len(header), is_wide and grammar.delimiter != ","
+    return recognised, agreeing, len(header), is_wide and delimiter != ","
+
+
+def header_index(rows: Sequence[Sequence[str]]) -> int:
+    """Return the index of the header: the first row that is not empty and no title or comment.
+
+    Those have their first cell filled only, in a list of which most rows have more; and what comes
+    below them names columns, so that it has no handle, address or number.
+    """
+    filled = [[cell for cell in row if cell.strip()] for row in rows]
+    is_table = 2 * sum(len(cells) > 1 for cells in filled) > sum(map(bool, filled))
+    title = None
+    for index, cells in enumerate(filled):
+        is_title = is_table and len(cells) == 1 and cells[0] == rows[index][0]
+        if is_title:
+            title = index
+        elif cells:
+            is_data = any(is_entry(cell) or is_number(cell.strip()) for cell in cells)
+            return index if title is None or not is_data else title
+    return title or 0
+
+
+def find_title(header: Sequence[str], title: str) -> int | None:
+    """Return the index of a header, whatever its case or surrounding space; None if it's not there.
+
+    One that is exactly the same comes first.
+    """
+    if title in header:
+        return header.index(title)
+    key = title.strip().casefold()
+    keys = [name.strip().casefold() for name in header]
+    return keys.index(key) if key and key in keys else None
 
 
 def count_line_ends(text: str) -> int:
     """Return how many line ends, of any kind, a text has."""
     return len(re.findall(r"\r\n|\r|\n", text))
-
-
-def header_key(header: str) -> str:
-    """Return a header without what doesn't tell it apart: case, spaces and punctuation."""
-    return re.sub(r"[\W_]+", "", header).casefold()
-
-
-def is_address(cell: str) -> bool:
-    """Return whether a cell holds an `@handle` or a profile's URL, not just a possible username."""
-    return parse_handle(cell) is not None and ("@" in cell or "instagram.com" in cell.lower())
 
 
 # ==================================================================================================
@@ -2674,6 +3317,9 @@ class Enrichment:
 SHORTEST_SECRET = 4  # characters: a shorter text is in too many words to be taken out of them
 SECRET_START = 12  # characters by which a secret is known, if a message was cut off within it
 HIDDEN = "[hidden]"
+FIRST_SHOWN = 3  # handles, from which a person sees that it is the right column
+FIRST_UNUSABLE = 5  # rows of a kind
+CELL_SHOWN = 50  # characters of a cell
 
 
 class SecretFilter(logging.Filter):
@@ -2743,14 +3389,66 @@ def describe(profile: Profile, fields: Collection[str]) -> str:
     return f"{category or 'no category'}, {bio}"
 
 
+def log_columns(sheet: Sheet, is_named: bool) -> None:
+    """Log which columns the handles come from and the texts go to; a person can tell if it's wrong.
+
+    `is_named` is whether the user named the column of the handles: it is taken whatever it holds.
+    """
+    usernames = list(dict.fromkeys(row.username for row in sheet.rows if row.username))
+    first = ", ".join(f"@{username}" for username in usernames[:FIRST_SHOWN])
+    added = sheet.added_titles
+    to_fill = [
+        f"'{printable(title)}'{' (new)' if field in added else ''}"
+        for field, title in sheet.titles.items()
+    ]
+    log.info(
+        "Columns: handles from '%s' (%s%s), to fill %s%s",
+        printable(sheet.handle_header),
+        first,
+        " …" if len(usernames) > FIRST_SHOWN else "",
+        " and ".join(to_fill),
+        f"; the header is row {sheet.header_number}" if sheet.header_number > 1 else "",
+    )
+    usable = sum(row.username is not None for row in sheet.rows)
+    cells = sum(row.handle.kind is not HandleKind.NONE for row in sheet.rows)
+    if is_named and 2 * usable < cells:
+        log.warning(
+            "Only %d of the %d cells in column '%s' hold a usable handle: is it the right one?",
+            usable,
+            cells,
+            printable(sheet.handle_header),
+        )
+
+
+def log_unusable(rows: Iterable[Row]) -> int:
+    """Log, for each kind, how many rows have no usable handle and the first of them.
+
+    Returns how many there are.
+    """
+    unusable: dict[HandleKind, list[Row]] = {}
+    for row in rows:
+        if row.username is None:
+            unusable.setdefault(row.handle.kind, []).append(row)
+    for kind, rows_of_kind in unusable.items():
+        first = [
+            f"'{printable(cut(row.handle_cell, CELL_SHOWN))}' in row {row.number}"
+            for row in rows_of_kind[:FIRST_UNUSABLE]
+        ]
+        more = len(rows_of_kind) - len(first)
+        log.info(
+            "No usable handle in %d row%s (%s): %s%s",
+            len(rows_of_kind),
+            "s" if len(rows_of_kind) > 1 else "",
+            kind.value,
+            ", ".join(first),
+            f" and {more} more" if more else "",
+        )
+    return sum(map(len, unusable.values()))
+
+
 def log_plan(run: Enrichment) -> None:
     """Log what the run is going to do, and how long that takes."""
-    unusable: dict[str, list[str]] = {}
-    for row in run.rows:
-        if row.username is None:
-            unusable.setdefault(printable(row.handle_cell), []).append(str(row.number))
-    for cell, numbers in unusable.items():
-        log.info("No usable handle: '%s' in row %s", cell, ", ".join(numbers))
+    unusable = log_unusable(run.rows)
     profiles, cached, to_fetch = len(run.wanted), run.count_settled(), len(run.queue)
     log.info(
         "Plan: %d rows; %d profiles in column '%s': "
@@ -2761,9 +3459,9 @@ def log_plan(run: Enrichment) -> None:
         cached,
         profiles - cached - to_fetch,
         to_fetch,
-        sum(map(len, unusable.values())),
+        unusable,
         run.source.name,
-        run.source.unfilled_columns(),
+        run.source.unfilled_columns(run.sheet.titles),
     )
     if to_fetch:
         log_estimate(run)
@@ -2828,7 +3526,7 @@ def log_summary(
         len(still_open),
         format_duration(seconds),
         run.source.name,
-        run.source.unfilled_columns(),
+        run.source.unfilled_columns(run.sheet.titles),
     )
     log_still_open(run, still_open, withheld)
 
@@ -2865,14 +3563,16 @@ def log_still_open(run: Enrichment, still_open: Sequence[str], withheld: Sequenc
 def coverage_table(sheet: Sheet, profiles: Mapping[str, Profile]) -> list[str]:
     """Return the lines of a table: how many cells of each column are filled, before and after."""
     rows = len(sheet.rows)
-    blank = Counter(column for row in sheet.rows for column in row.blank)
-    gained = Counter(column for row in sheet.rows for column in sheet.new_cells(row, profiles))
+    blank = Counter(field for row in sheet.rows for field in row.wanted)
+    gained = Counter(field for row in sheet.rows for field in sheet.new_cells(row, profiles))
+    titles = {field: printable(title) for field, title in sheet.titles.items()}
+    wide = max(9, *map(len, titles.values()))
     width = max(15, len(coverage(rows, rows)))
-    table = [f"{'Column':<9} {'before':<{width}} {'after':<{width}} gained"]
-    for column in COLUMNS:
-        filled = rows - blank[column]
-        before, after = coverage(filled, rows), coverage(filled + gained[column], rows)
-        table.append(f"{column:<9} {before:<{width}} {after:<{width}} {gained[column]:>+6}")
+    table = [f"{'Column':<{wide}} {'before':<{width}} {'after':<{width}} gained"]
+    for field, title in titles.items():
+        filled = rows - blank[field]
+        before, after = coverage(filled, rows), coverage(filled + gained[field], rows)
+        table.append(f"{title:<{wide}} {before:<{width}} {after:<{width}} {gained[field]:>+6}")
     return table
 
 
@@ -3007,6 +3707,16 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="header of the column that holds the handle (default: found by itself)",
     )
     parser.add_argument(
+        "--genre-column",
+        metavar="HEADER",
+        help="header of the column to fill with the category, added if missing (default: GENRE)",
+    )
+    parser.add_argument(
+        "--details-column",
+        metavar="HEADER",
+        help="header of the column to fill with the biography, added if missing (default: Details)",
+    )
+    parser.add_argument(
         "--graph-api",
         nargs="?",
         const=TOLD_BY_TOKEN,
@@ -3065,7 +3775,8 @@ def enrich(args: argparse.Namespace, waiter: Waiter) -> int:
     """
     stopwatch = Stopwatch.start()
     source = choose_source(args)
-    sheet = waiter.wait_for(Sheet, args.input, args.username_column)  # it may come from a pipe
+    columns = args.username_column, args.genre_column, args.details_column
+    sheet = waiter.wait_for(Sheet, args.input, *columns)  # it may come from a pipe
     args.output = Path(os.path.realpath(args.output))  # a link is written where it points
     try:
         check_output(args)
@@ -3093,6 +3804,7 @@ def open_run(
     # Whether everything can be written is found out now, not after a night.
     last_output = write_output(args.output, sheet, cache.profiles)
     progress.save()
+    log_columns(sheet, args.username_column is not None)
     limiter = RateLimiter(
         args.rate_limit, progress.not_before, waiter, lock.renew, progress.block_until
     )

@@ -22,6 +22,7 @@ from compressed import CompressedTime
 from standin import StandIn, user
 
 import instagram_enrichment
+from instagram_enrichment import Profile, Sheet, fetched_now
 
 if os.access("/dev/shm", os.W_OK):  # a disk in memory: thousands of synced writes take no time
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
@@ -71,6 +72,18 @@ def run_program(argv: Sequence[str]) -> int:
     finally:
         for each, handler in handlers.items():
             signal.signal(each, handler)
+
+
+def sheet_of(folder: Path, data: bytes, username_column: str | None = None) -> Sheet:
+    """The list that `data` is."""
+    path = folder / "sheet.csv"
+    path.write_bytes(data)
+    return Sheet(path, username_column)
+
+
+def profile(name: str, category: str | None, biography: str | None) -> Profile:
+    """A profile that was fetched just now."""
+    return fetched_now(name, {"category_name": category, "biography": biography})
 
 
 class Result(NamedTuple):

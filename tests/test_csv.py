@@ -10,18 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import World, zipped
+from conftest import World, profile, sheet_of, zipped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from standin import user
 
 from instagram_enrichment import (
     CELL_CHARACTERS,
-    Profile,
-    Sheet,
     UnusableError,
     clean,
-    fetched_now,
     parse_handle,
 )
 
@@ -480,321 +477,6 @@ def test_a_filled_cell_is_quoted_where_it_has_to_be(
     assert parsed(output, delimiter)[1] == ["osk", clean(text), clean(text), "end"]
 
 
-# What a handle cell holds
-
-NAME = "nirabel.voss"
-HANDLES: list[tuple[str, str | None]] = [
-    ("@nirabel.voss", NAME),
-    ("nirabel.voss", NAME),
-    ("  @nirabel.voss\t", NAME),
-    ("@Nirabel.VOSS", NAME),
-    ("\n@nirabel.voss\r\n", NAME),
-    ("\u00a0@nirabel.voss\u00a0", NAME),
-    ("\u200b@nirabel.voss\u200b", NAME),
-    ("\ufeff@nirabel.voss", NAME),
-    ("\u202a@nirabel.voss\u202c", NAME),
-    ("https://www.instagram.com/nirabel.voss/", NAME),
-    ("https://www.instagram.com/nirabel.voss", NAME),
-    ("http://instagram.com/nirabel.voss/", NAME),
-    ("https://instagram.com/Nirabel.Voss", NAME),
-    ("HTTPS://WWW.INSTAGRAM.COM/nirabel.voss/", NAME),
-    ("instagram.com/nirabel.voss", NAME),
-    ("www.instagram.com/nirabel.voss/", NAME),
-    ("https://m.instagram.com/nirabel.voss/", NAME),
-    ("https://www.instagram.com/nirabel.voss/?hl=en", NAME),
-    ("https://www.instagram.com/nirabel.voss?igsh=MzRlODBiNWFlZA==", NAME),
-    ("https://www.instagram.com/nirabel.voss/#", NAME),
-    ("instagram.com/@nirabel.voss", NAME),
-    (" https://www.instagram.com/nirabel.voss/ ", NAME),
-    ("https://www.instagram.com/nirabel.voss/reels/", NAME),
-    ("https://www.instagram.com/nirabel.voss/tagged/", NAME),
-    ("https://www.instagram.com/nirabel.voss/followers/", NAME),
-    ("https://www.instagram.com/nirabel.voss/p/Cq1w2E3r4T5/", NAME),
-    ("https://www.instagram.com/nirabel.voss/reel/Cq1w2E3r4T5/?igsh=1", NAME),
-    ("https://www.instagram.com/stories/nirabel.voss/31415/", NAME),
-    ("https://www.instagram.com/stories/nirabel.voss", NAME),
-    ("https://www.instagram.com/stories/highlights.of.tam/", "highlights.of.tam"),
-    ("instagram.com/_u/nirabel.voss/", NAME),
-    ("https://www.instagram.com//nirabel.voss//reels", NAME),
-    ("https://www.instagram.com/none/", "none"),
-    ("@none", "none"),
-    ("@private", "private"),
-    ("name: @null", "null"),
-    ("@popular", "popular"),
-    ("@nira\u00adbel.voss", NAME),
-    ("@nira\u200bbel.voss", NAME),
-    ("nirabel\u2060.voss", NAME),
-    ("Nirabel Voss\n@nirabel.voss", NAME),
-    ("Nirabel Voss\r\n@nirabel.voss", NAME),
-    ("Nirabel Voss (@nirabel.voss)", NAME),
-    ("Nirabel Voss, @nirabel.voss", NAME),
-    ("@nirabel.voss - Nirabel Voss", NAME),
-    ("IG: @nirabel.voss", NAME),
-    ("Write to @nirabel.voss.", NAME),
-    *((cell, NAME) for cell in ("nirabel.voss.", "@nirabel.voss.", "instagram.com/nirabel.voss.")),
-    ("none.", None),
-    ("IG:@nirabel.voss", NAME),
-    ("Nírabel Vöss @nirabel.voss", NAME),
-    ("a", "a"),
-    ("@_", "_"),
-    ("12345", "12345"),
-    ("quillo__tam", "quillo__tam"),
-    ("x" * 30, "x" * 30),
-    ("@" + "X" * 30, "x" * 30),
-    ("x" * 31, None),
-    ("@" + "x" * 31, None),
-    ("https://www.instagram.com/" + "x" * 31, None),
-    ("", None),
-    ("   ", None),
-    ("\u200b", None),
-    ("#N/A", None),
-    *(
-        (word, None)
-        for word in (
-            "none",
-            "NONE",
-            " None ",
-            "null",
-            "nan",
-            "NaN",
-            "na",
-            "n.a.",
-            "unknown",
-            "tbd",
-            "x",
-        )
-    ),
-    *(
-        (word, None)
-        for word in (
-            "deleted",
-            "private",
-            "Missing",
-            "not_found",
-            "0",
-            "ninguno",
-            "Desconocido",
-            "sin",
-        )
-    ),
-    *((word, None) for word in (".", "_", "...", "__", "._.", "- -")),
-    *((word, word) for word in ("none.at.all", "nano", "x1", "nobody", "privately", "_a_", "1")),
-    ("N/A", None),
-    ("-", None),
-    ("@", None),
-    ("@ nirabel.voss", None),
-    ("Nirabel Voss", None),
-    ("nirabel-voss", None),
-    ("@nirabel-voss", None),
-    ("@nirabél", None),
-    ("@nirabe\u0301l", None),
-    ("nirаbel", None),  # the fourth letter is Cyrillic
-    ("@ｎｉｒａｂｅｌ", None),
-    ("@١٢٣", None),
-    ("nirabel@voss.example", None),
-    ("mail: nirabel@voss.example", None),
-    ("@nirabel.voss and @quillo_tam", None),
-    ("@nirabel.voss\n@quillo_tam", None),
-    ("@nirabel.voss/@quillo_tam", None),
-    ("https://www.instagram.com/p/Cq1w2E3r4T5/", None),
-    ("https://www.instagram.com/reel/Cq1w2E3r4T5/", None),
-    ("https://www.instagram.com/tv/Cq1w2E3r4T5/", None),
-    ("https://www.instagram.com/stories/highlights/31415/", None),
-    ("https://www.instagram.com/stories/", None),
-    ("https://www.instagram.com/share/BAx1y2z3", None),
-    ("https://www.instagram.com/s/aGlnaGxpZ2h0", None),
-    ("https://www.instagram.com/explore/tags/lisbon/", None),
-    ("https://www.instagram.com/p/Cq1w2E3r4T5/?taken-by=nirabel.voss", None),
-    ("https://www.instagram.com/nirabel-voss/", None),
-    ("https://www.instagram.com/nirabel.voss/ and more\nbelow", None),
-    ("https://www.instagram.com/explore/", None),
-    ("https://www.instagram.com/", None),
-    ("https://www.tiktok.com/@nirabel.voss", None),
-    ("https://notinstagram.com/nirabel.voss", None),
-    ("https://instagram.com.evil.example/nirabel.voss", None),
-    ("https://evil.example/instagram.com/nirabel.voss", None),
-    ("https://evil.example/?u=https://instagram.com/nirabel.voss", None),
-    ("nirabel.voss\nquillo_tam", None),
-    ("nirabel.voss&x=1", None),
-    ("https://help.instagram.com/12345", None),
-    ("https://business.instagram.com/blog", None),
-    ("https://l.instagram.com/x", None),
-    ("https://www.instagram.com/invites/contact/?i=1", None),
-    ("https://www.instagram.com/channel/AbCd/", None),
-    ("instagram.com", None),
-    ("nirabel/../voss", None),
-]
-
-
-@pytest.mark.parametrize(
-    ("cell", "username"), HANDLES, ids=[ascii(cell)[:40] for cell, _ in HANDLES]
-)
-def test_a_handle_cell_holds_a_username_or_none(cell: str, username: str | None) -> None:
-    assert parse_handle(cell) == username
-
-
-@given(st.text(max_size=40) | st.text("@./ _aZ9é\n:instagram.com", max_size=60))
-@settings(max_examples=300, deadline=None, database=None)
-def test_whatever_a_cell_holds_the_username_follows_instagrams_rule(cell: str) -> None:
-    username = parse_handle(cell)
-    assert username is None or re.fullmatch(r"[a-z0-9._]{1,30}", username)
-    assert username is None or username in cell.lower().replace("\u212a", "k")
-
-
-# Which column holds the handles
-
-
-def sheet_of(folder: Path, data: bytes, username_column: str | None = None) -> Sheet:
-    path = folder / "sheet.csv"
-    path.write_bytes(data)
-    return Sheet(path, username_column)
-
-
-def profile(name: str, category: str | None, biography: str | None) -> Profile:
-    return fetched_now(name, {"category_name": category, "biography": biography})
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        *("Instagram Handle", "instagram_handle", "INSTAGRAM-HANDLE", " Instagram  Handle "),
-        *("Handle", "handle", "Username", "User Name", "user_name", "Instagram", "Instagram URL"),
-        *(
-            "InstagramHandle",
-            "instagram url:",
-            "Account",
-            "Profile",
-            "PROFILE",
-            "Instagram Username",
-        ),
-        *(
-            "Usuario",
-            "Usuario de Instagram",
-            "Cuenta",
-            "Cuenta de Instagram",
-            "Perfil",
-            "nombre de usuario",
-        ),
-    ],
-)
-def test_a_usual_name_is_the_handle_column_whatever_it_holds(tmp_path: Path, header: str) -> None:
-    data = f"Name,{header},GENRE,Details\n@wrong.one,osk.arwen,,\n@wrong.two,#N/A,,\n"
-    sheet = sheet_of(tmp_path, data.encode())
-    assert sheet.handle_header == header.strip()
-    assert [row.username for row in sheet.rows] == ["osk.arwen", None]
-
-
-@pytest.mark.parametrize(
-    ("text", "column", "usernames"),
-    [
-        ("Profile,Handle\nwrong,osk\n", "Handle", ["osk"]),
-        ("Username,Instagram Handle\nwrong,osk\n", "Instagram Handle", ["osk"]),
-        ("Handle,Handle\nosk,wrong\n", "Handle", ["osk"]),
-        ("Handle,Handle\n,osk\n", "Handle", ["osk"]),
-        ("Account,Where\nAcme Ltd,@osk\nBolt & Co,@tam\n", "Where", ["osk", "tam"]),
-        ("Account,Profile\nAcme Ltd,osk\n", "Profile", ["osk"]),
-        ("Account,Where\nAcme Ltd,@osk\n@tam,@voss\n", "Account", [None, "tam"]),
-        ("Perfil,Instagram\nviajes,osk\n", "Instagram", ["osk"]),
-        ("@handle,Name\nosk,Osk\n", "@handle", ["osk"]),
-        ("Handle (@name),Name\nx @osk,Osk\n", "Handle (@name)", ["osk"]),
-        ("Who,Where\nOsk,@osk.arwen\nTam,@tam\nVoss,\n", "Where", ["osk.arwen", "tam", None]),
-        (
-            "Who,Link\nOsk,https://www.instagram.com/osk/\nTam,instagram.com/tam\n",
-            "Link",
-            ["osk", "tam"],
-        ),
-        ('Who,Where\n"Osk\n@osk",Malta\n"Tam\n@tam",Peru\n', "Who", ["osk", "tam"]),
-        ("Details,Who\n@wrong,@osk\n@wrong,@tam\n", "Who", ["osk", "tam"]),
-        ("A,B\n@osk,@wrong\n", "A", ["osk"]),
-        ("A;B\nx;@osk\n", "B", ["osk"]),
-    ],
-)
-def test_the_handle_column_is_found(
-    tmp_path: Path, text: str, column: str, usernames: list[Any]
-) -> None:
-    sheet = sheet_of(tmp_path, text.encode())
-    assert sheet.handle_header == column
-    assert [row.username for row in sheet.rows] == usernames
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Name,Country\nOsk,Malta\nTam,Peru\n",
-        "Name,Country\nosk.arwen,Malta\n",
-        "Name,Country\n@osk,Malta\nTam,Peru\n",  # half are not most
-        "Name,Details\nOsk,@osk\n",
-        "Name,GENRE,Details\n",
-        "Handle,GENRE,Details\n",
-        "Handle,Name\n#N/A,Osk\n,Tam\n",
-        "Handle,Name\nnone,Osk\n.,Tam\n",
-        "Account,Name\nAcme Ltd,Osk\n",
-        "Name,Mail\nOsk,osk@arwen.example\n",
-    ],
-)
-def test_a_list_without_handles_is_refused_with_its_columns_and_the_flag(
-    tmp_path: Path, text: str
-) -> None:
-    with pytest.raises(UnusableError) as refused:
-        sheet_of(tmp_path, text.encode())
-    for word in ("--username-column", *text.splitlines()[0].split(",")):
-        assert word in str(refused.value)
-    assert ("no rows below its header" in str(refused.value)) is (text.count("\n") == 1)
-
-
-@pytest.mark.parametrize(
-    ("header", "wanted", "found"),
-    [
-        ("Handle,Other", "Other", "Other"),
-        ("Handle,Other", "other", "Other"),
-        ("Handle,Other", "OTHER", "Other"),
-        ("Handle,Other ", "Other", "Other"),
-        ("Other,HANDLE,handle", "handle", "handle"),
-        ("Other,HANDLE,handle", "HANDLE", "HANDLE"),
-        ("Handle,Wo steht es?", "Wo steht es?", "Wo steht es?"),
-        ("Handle,Größe", "größe", "Größe"),
-    ],
-)
-def test_username_column_names_the_column(
-    tmp_path: Path, header: str, wanted: str, found: str
-) -> None:
-    assert sheet_of(tmp_path, f"{header}\na,b,c\n".encode(), wanted).handle_header == found
-
-
-def test_a_column_that_is_wanted_but_holds_no_usable_handle_is_refused_though_another_would_do(
-    tmp_path: Path,
-) -> None:
-    with pytest.raises(UnusableError, match="no usable handle in column 'Name'.*--username-column"):
-        sheet_of(tmp_path, b"Handle,Name\n@osk,Osk Arwen\n", "Name")
-
-
-@pytest.mark.parametrize(
-    "header", ["@osk", "osk,@osk.arwen", "https://www.instagram.com/osk/", "Osk,instagram.com/osk"]
-)
-def test_a_list_without_a_header_is_refused(tmp_path: Path, header: str) -> None:
-    with pytest.raises(UnusableError, match="the first row has to name the columns"):
-        sheet_of(tmp_path, f"{header}\n@tam,@tam\n".encode())
-
-
-@pytest.mark.parametrize("wanted", ["Nobody", "", " ", "Handl", "Handle,Name"])
-def test_a_missing_username_column_is_refused_though_another_would_do(
-    tmp_path: Path, wanted: str
-) -> None:
-    with pytest.raises(UnusableError, match="--username-column") as refused:
-        sheet_of(tmp_path, b"Handle,Name\n@osk,Osk\n", wanted)
-    assert "'Handle'" in str(refused.value) and "'Name'" in str(refused.value)
-
-
-def test_username_column_is_the_one_that_is_fetched(world: World) -> None:
-    data = b"Handle,Second\n@wrong,@osk.arwen\n"
-    output = run_on(world, data, "--username-column", "second", found=("wrong", "osk.arwen"))
-    assert (
-        output
-        == b"Handle,Second,GENRE,Details\n@wrong,@osk.arwen,Blogger,The biography of osk.arwen\n"
-    )
-    assert world.standin.names == ["osk.arwen"]
-
-
 # Any CSV, and any bytes
 
 PIECES = [
@@ -851,7 +533,7 @@ def tables(draw: st.DrawFn) -> tuple[bytes, str]:
 
 def filled_in(cells: list[str]) -> list[str]:
     """What a row of `tables` becomes, when Instagram knows KNOWN."""
-    name = (parse_handle(cells[1]) or "") if len(cells) > 1 else ""
+    name = (parse_handle(cells[1]).username or "") if len(cells) > 1 else ""
     for column, text in zip((2, 3), KNOWN.get(name, ())):
         if text and (len(cells) <= column or not cells[column].strip()):
             cells = cells + [""] * (column + 1 - len(cells))
@@ -943,8 +625,10 @@ def test_a_file_that_is_not_refused_parses_the_same_after_it_is_filled(data: byt
     )
     assert len(before) == len(after)
     for old, new in zipped(before[1:], after[1:]):
-        old += [""] * (3 - len(old)) if parse_handle(old[0]) == "osk" else []
-        texts = dict(enumerate(["", "Art", "Carves"])) if parse_handle(old[0]) == "osk" else {}
+        old += [""] * (3 - len(old)) if parse_handle(old[0]).username == "osk" else []
+        texts = (
+            dict(enumerate(["", "Art", "Carves"])) if parse_handle(old[0]).username == "osk" else {}
+        )
         assert new == [
             cell if cell.strip() else texts.get(at) or cell for at, cell in enumerate(old)
         ]

@@ -943,8 +943,10 @@ def test_the_token_is_not_repeated_where_it_stands_among_the_arguments(
 def test_nothing_outside_of_the_sources_and_the_command_line_knows_which_one_is_used() -> None:
     text = Path(ig.__file__).read_text()
     sections = dict(re.findall(r"\n# =+\n# ([^\n]*)\n# =+\n(.*?)(?=\n# ===|\Z)", text, re.DOTALL))
-    assert len(sections) == 14
-    names = r"web_address|graph_api|_web_|_graph_|API_URL|GRAPH|official|Graph API|facebook"
+    assert len(sections) == 16
+    names = (
+        r"web_address|graph_api|_web_|_graph_|API_URL|GRAPH|official API|Graph API|facebook\.com"
+    )
     assert {section for section, code in sections.items() if re.search(names, code)} == {
         "Web address",
         "Graph API",

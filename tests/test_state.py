@@ -523,18 +523,15 @@ def test_a_name_that_stands_twice_counts_as_it_stands_last(world: Any, cached_en
     assert world.cache_file.read_text().count("\n") == 3 + 2
 
 
-def test_the_cache_knows_profiles_not_columns(
-    world: Any, cached_entry: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ig, "COLUMNS", {"Name": "full_name", "Followers": "follower_count"})
+def test_the_cache_knows_profiles_not_columns(world: Any, cached_entry: Any) -> None:
     world.live(*NAMES[:2])
     world.remember(cached_entry(NAMES[0]))
-    world.input.write_text(f"Handle,Name\n{NAMES[0]},\n{NAMES[1]},\n")
-    result = world.run()
+    world.input.write_text(f"Handle,Text,Kind\n{NAMES[0]},,\n{NAMES[1]},,\n")
+    result = world.run("--genre-column", "Kind", "--details-column", "Text")
     assert result.code == 0
-    assert "Followers 0/2   0%" in result.log
+    assert "Kind      0/2   0%" in result.log
     assert world.standin.names == [NAMES[1]]
-    assert world.rows[1:] == [[name, name.title(), "1000"] for name in NAMES[:2]]
+    assert world.rows[1:] == [[name, f"The biography of {name}", "Blogger"] for name in NAMES[:2]]
 
 
 def test_the_output_is_whole_at_every_moment(world: Any) -> None:

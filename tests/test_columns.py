@@ -1,0 +1,471 @@
+"""Which column holds the handles, which rows are on Instagram, and where the table begins."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from conftest import World, profile, sheet_of
+
+from instagram_enrichment import UnusableError
+
+
+class Listing(NamedTuple):
+    """A list as people keep it, and what of it is fetched; nothing if it has to be refused."""
+
+    name: str
+    text: str
+    column: str = ""  # of the handles
+    fetched: str = ""
+
+
+LISTS = [
+    # Other networks, left of Instagram, right of it, and instead of it
+    Listing(
+        "twitter left of instagram",
+        "Name,Twitter,Instagram\nNira,@nira_tw,@nira.voss\nOsk,@osk_tw,@osk.arwen\n"
+        "Tam,@tam_tw,@tam.orrel\nVel,@vel_tw,#N/A\n",
+        "Instagram",
+        "nira.voss osk.arwen tam.orrel",
+    ),
+    Listing(
+        "x account left of plain instagram names",
+        "X account,IG\n@nira_x,nira.voss\n@osk_x,osk.arwen\n@tam_x,tam.orrel\n@vel_x,velmo\n",
+        "IG",
+        "nira.voss osk.arwen tam.orrel velmo",
+    ),
+    Listing(
+        "tiktok username beside the instagram link",
+        "TikTok Username,Instagram link\nnira_tt,https://www.instagram.com/nira.voss/\n"
+        "osk_tt,https://www.instagram.com/osk.arwen/\ntam_tt,\nvel_tt,instagram.com/velmo\n",
+        "Instagram link",
+        "nira.voss osk.arwen velmo",
+    ),
+    Listing(
+        "another network's username, and a handle",
+        "youtube_handle,handle\n@niratube,nira.voss\n@osktube,osk.arwen\n@tamtube,tam.orrel\n"
+        "@veltube,velmo\n",
+        "handle",
+        "nira.voss osk.arwen tam.orrel velmo",
+    ),
+    Listing(
+        "only tiktok",
+        "Name,TikTok\nNira,@nira_tt\nOsk,@osk_tt\nTam,@tam_tt\nVel,@vel_tt\n",
+    ),
+    Listing(
+        "only twitter, in Korean",
+        "이름,트위터\n니라,@nira_tw\n오스크,@osk_tw\n탐,@tam_tw\n벨,@vel_tw\n",
+    ),
+    Listing(
+        "usernames beside addresses on tiktok",
+        "username,profile link\nnira_tt,https://www.tiktok.com/@nira_tt\n"
+        "osk_tt,https://www.tiktok.com/@osk_tt\ntam_tt,https://www.tiktok.com/@tam_tt\n"
+        "vel_tt,https://www.tiktok.com/@vel_tt\n",
+    ),
+    Listing(
+        "@names beside addresses on tiktok",
+        "Creator,URL\n@nira_tt,tiktok.com/@nira_tt\n@osk_tt,tiktok.com/@osk_tt\n"
+        "@tam_tt,tiktok.com/@tam_tt\n@vel_tt,tiktok.com/@vel_tt\n",
+    ),
+    Listing(
+        "addresses on Instagram under a strange header",
+        "Creator,TikTok\nhttps://instagram.com/nira.voss,@nira_tt\n"
+        "https://instagram.com/osk.arwen,@osk_tt\nhttps://instagram.com/velmo,@vel_tt\n,@tam_tt\n",
+        "Creator",
+        "nira.voss osk.arwen velmo",
+    ),
+    Listing(
+        "addresses on Instagram in another network's column",
+        "Name,Facebook\nNira,https://instagram.com/nira.voss\nOsk,https://instagram.com/osk.arwen\n"
+        "Vel,https://instagram.com/velmo\nTam,\n",
+        "Facebook",
+        "nira.voss osk.arwen velmo",
+    ),
+    Listing(
+        "one column for both networks, with notes",
+        "Name,Handles\nNira,@nira.voss - IG / @nira_tt - TikTok\nOsk,IG: @osk.arwen\n"
+        "Vel,@vel_tt (TikTok)\nTam,@tam.orrel\n",
+        "Handles",
+        "nira.voss osk.arwen tam.orrel",
+    ),
+    # Counts, check boxes, labels, totals
+    Listing(
+        "counts under Instagram",
+        "Handle,Instagram,TikTok\nnira.voss,350000,12.5K\nosk.arwen,1200,3M\nvelmo,99,1\n"
+        "tam.orrel,1.5M,7\n",
+        "Handle",
+        "nira.voss osk.arwen velmo tam.orrel",
+    ),
+    Listing(
+        "only counts under Instagram",
+        "Name,Instagram\nNira,350000\nOsk,12.5K\nVel,1\nTam,2.1M\n",
+    ),
+    Listing(
+        "counts left of handles",
+        "Instagram followers,Instagram handle\n350000,nira.voss\n12000,osk.arwen\n99,velmo\n"
+        "7,tam\n",
+        "Instagram handle",
+        "nira.voss osk.arwen velmo tam",
+    ),
+    Listing(
+        "check boxes under Instagram",
+        "Username,Instagram,TikTok\nnira.voss,yes,no\nosk.arwen,Yes,x\nvelmo,no,yes\ntam,TRUE,✓\n",
+        "Username",
+        "nira.voss osk.arwen velmo tam",
+    ),
+    Listing(
+        "only check boxes",
+        "Name,Instagram\nNira,TRUE\nOsk,FALSE\nVel,TRUE\nTam,TRUE\n",
+    ),
+    Listing(
+        "the text of a link in every row",
+        "Name,Instagram,Where\nNira,Link,@nira.voss\nOsk,Link,@osk.arwen\nVel,Link,@velmo\n"
+        "Tam,Link,@tam\n",
+        "Where",
+        "nira.voss osk.arwen velmo tam",
+    ),
+    Listing(
+        "one word in every row",
+        "Name,Instagram\n" + "".join(f"Name {row},profilo_ig\n" for row in range(10)),
+    ),
+    Listing(
+        "tiers and categories of accounts",
+        "Instagram tier,Account category,IG\nmicro,food,@nira.voss\nmacro,art,@osk.arwen\n"
+        "nano,food,@velmo\nmicro,music,@tam\n",
+        "IG",
+        "nira.voss osk.arwen velmo tam",
+    ),
+    Listing(
+        "a total below",
+        "Handle,Followers\nnira.voss,10\nosk.arwen,20\nvelmo,30\nTotal,60\n",
+        "Handle",
+        "nira.voss osk.arwen velmo",
+    ),
+    # Names of people and logins beside the handles
+    Listing(
+        "first names beside addresses",
+        "User,Profile link\nNira,https://www.instagram.com/nira.voss/\nOsk,\n"
+        "Vel,https://www.instagram.com/velmo?hl=en\nTam,https://www.instagram.com/tam.orrel/\n",
+        "Profile link",
+        "nira.voss velmo tam.orrel",
+    ),
+    Listing(
+        "logins beside Instagram",
+        "Login,Username,Instagram\nadmin1,jane_d,@nira.voss\nadmin2,joe_b,@osk.arwen\n"
+        "admin3,ann_c,@velmo\nadmin4,tom_x,\n",
+        "Instagram",
+        "nira.voss osk.arwen velmo",
+    ),
+    Listing(
+        "account managers",
+        "Account manager,Handle\njane,@nira.voss\njoe,@osk.arwen\nann,@velmo\ntom,@tam\n",
+        "Handle",
+        "nira.voss osk.arwen velmo tam",
+    ),
+    Listing(
+        "brands in the texts of a bio",
+        "username,Biography\nnira.voss,Founder of @brandone\nosk.arwen,With @brandtwo\n"
+        "velmo,At @brandthree\ntam,By @brandfour\n",
+        "username",
+        "nira.voss osk.arwen velmo tam",
+    ),
+    # Rows of other networks
+    Listing(
+        "a platform column",
+        "Handle,Platform\n@nira.voss,Instagram\n@osk_tt,TikTok\n@velmo,IG & TikTok\n@tam.orrel,\n",
+        "Handle",
+        "nira.voss velmo tam.orrel",
+    ),
+    Listing(
+        "a platform column in Spanish",
+        "Usuario,Red social\n@nira.voss,Instagram\n@osk_tt,Tik Tok\n@velmo,instagram\n"
+        "@tam_b,Blog\n",
+        "Usuario",
+        "nira.voss velmo",
+    ),
+    Listing(
+        "a platform column in German",
+        "Benutzername;Plattform\nnira.voss;Instagram\nosk_yt;YouTube\nvelmo;Insta/YouTube\n"
+        "tam_x;X\n",
+        "Benutzername",
+        "nira.voss velmo",
+    ),
+    Listing(
+        "a platform column in Portuguese, and an address",
+        "Perfil,Plataforma\n@nira.voss,Instagram\nhttps://instagram.com/osk.arwen,TikTok\n"
+        "@vel_yt,YouTube\n@tam_yt,YouTube\n",
+        "Perfil",
+        "nira.voss osk.arwen",
+    ),
+    Listing(
+        "the main platform of people with an Instagram column",
+        "Main platform,Instagram\nYouTube,@nira.voss\nTikTok,@osk.arwen\nInstagram,@velmo\n"
+        "Twitch,@tam\n",
+        "Instagram",
+        "nira.voss osk.arwen velmo tam",
+    ),
+    Listing(
+        "a platform column without Instagram",
+        "Handle,Platform\n@nira_tt,TikTok\n@osk_yt,YouTube\n@vel_tt,TikTok\n@tam_x,X\n",
+    ),
+    # Sparse columns
+    Listing(
+        "most cells are #N/A",
+        "Name,Instagram\nNira,#N/A\nOsk,osk.arwen\nVel,#N/A\nTam,-\n",
+        "Instagram",
+        "osk.arwen",
+    ),
+    Listing(
+        "a few addresses among other things",
+        "Name,Instagram\nNira,coming soon\nOsk,https://www.instagram.com/osk.arwen/\nVel,ask her\n"
+        "Tam,maybe later\n",
+        "Instagram",
+        "osk.arwen",
+    ),
+    # Headers in other languages
+    Listing(
+        "Spanish",
+        "Nombre,Nombre de usuario\nNira,nira.voss\nOsk,osk.arwen\nVel,velmo\nTam,\n",
+        "Nombre de usuario",
+        "nira.voss osk.arwen velmo",
+    ),
+    Listing(
+        "French",
+        "Nom,Nom d’utilisateur,Abonnés\nNira,nira.voss,10\nOsk,osk.arwen,20\nVel,velmo,30\n"
+        "Tam,,9\n",
+        "Nom d’utilisateur",
+        "nira.voss osk.arwen velmo",
+    ),
+    Listing(
+        "Italian",
+        "Nome,Nome utente,Città\nNira,nira.voss,Roma\nOsk,osk.arwen,Bari\nVel,velmo,Pisa\n"
+        "Tam,,Asti\n",
+        "Nome utente",
+        "nira.voss osk.arwen velmo",
+    ),
+    Listing(
+        "Korean",
+        "이름,인스타그램 아이디,팔로워\n니라,nira.voss,10\n오스크,osk.arwen,20\n"
+        "벨,velmo,30\n탐,없음,4\n",
+        "인스타그램 아이디",
+        "nira.voss osk.arwen velmo",
+    ),
+    Listing(
+        "Russian, with a foreign network",
+        "Имя,Твиттер,Инстаграм\nНира,@nira_tw,nira.voss\nОск,@osk_tw,osk.arwen\nВел,,velmo\nТам,,нет\n",
+        "Инстаграм",
+        "nira.voss osk.arwen velmo",
+    ),
+    Listing(
+        "Japanese",
+        "名前,ユーザー名,フォロワー数\nニラ,nira.voss,10\nオスク,osk.arwen,20\nヴェル,velmo,30\nタム,,4\n",
+        "ユーザー名",
+        "nira.voss osk.arwen velmo",
+    ),
+    # Lines above the header, and delimiters
+    Listing(
+        "a title, a comment and blank lines",
+        "Instagram list 2026,,\n# asked for in May,,\n\n,,\nName,Followers,Handle\n"
+        "Nira,10,nira.voss\n"
+        "Osk,20,osk.arwen\nVel,30,velmo\nTam,40,#N/A\n",
+        "Handle",
+        "nira.voss osk.arwen velmo",
+    ),
+    Listing(
+        "the line that tells Excel the delimiter",
+        "sep=;\r\nName;Instagram;City (a, b)\r\nNira;nira.voss;Bari\r\nOsk;osk.arwen;Pisa\r\n"
+        "Vel;velmo;Asti\r\nTam;;Roma",
+        "Instagram",
+        "nira.voss osk.arwen velmo",
+    ),
+    Listing(
+        "vertical bars",
+        "Name|Insta|Notes\nNira|@nira.voss|a, b\nOsk|@osk.arwen|c; d\nVel|@velmo|\nTam||e\n",
+        "Insta",
+        "nira.voss osk.arwen velmo",
+    ),
+    Listing(
+        "a title above names that may be on another network",
+        "TikTok creators,\nCreator,City\n@nira_tt,Bari\n@osk_tt,Pisa\n@vel_tt,Asti\n@tam_tt,Roma\n",
+    ),
+]
+
+listed = pytest.mark.parametrize("listing", LISTS, ids=lambda listing: listing.name)
+
+
+@listed
+def test_what_is_fetched_is_decided_by_what_the_cells_hold(
+    tmp_path: Path, listing: Listing
+) -> None:
+    if not listing.fetched:
+        with pytest.raises(UnusableError, match="--username-column"):
+            sheet_of(tmp_path, listing.text.encode())
+        return
+    sheet = sheet_of(tmp_path, listing.text.encode())
+    assert sheet.handle_header == listing.column
+    assert [row.username for row in sheet.rows if row.username] == listing.fetched.split()
+
+
+@listed
+def test_of_every_list_only_the_filled_cells_and_the_added_columns_change(
+    tmp_path: Path, listing: Listing
+) -> None:
+    if not listing.fetched:
+        return
+    sheet = sheet_of(tmp_path, listing.text.encode())
+    names = listing.fetched.split()
+    output = b"".join(sheet.render({name: profile(name, "Art", "Carves") for name in names}))
+    before, after = (
+        listing.text.splitlines(keepends=True),
+        output.decode().splitlines(keepends=True),
+    )
+    assert len(before) == len(after)
+    changed = [(old, new) for old, new in zip(before, after) if old != new]
+    assert len(changed) == 1 + len(names)
+    for (old, new), added in zip(changed, ["GENRE;Details", *["Art;Carves"] * len(names)]):
+        end = old[len(old.rstrip("\r\n")) :]
+        added_cells = re.split("[,;|]", new.removesuffix(end)[len(old.removesuffix(end)) :])
+        assert new.startswith(old.removesuffix(end)) and new.endswith(end)
+        assert added_cells == ["", *added.split(";")]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("Instagram Handle", "instagram_handle", "INSTAGRAM-HANDLE", " Instagram  Handle "),
+        *("Handle", "handle", "Username", "User Name", "user_name", "Instagram", "Instagram URL"),
+        *(
+            "InstagramHandle",
+            "instagram url:",
+            "Account",
+            "Profile",
+            "PROFILE",
+            "Instagram Username",
+        ),
+        *(
+            "Usuario",
+            "Usuario de Instagram",
+            "Cuenta",
+            "Cuenta de Instagram",
+            "Perfil",
+            "nombre de usuario",
+        ),
+    ],
+)
+def test_a_usual_name_is_the_handle_column_whatever_it_holds(tmp_path: Path, header: str) -> None:
+    data = f"Name,{header},GENRE,Details\n@wrong.one,osk.arwen,,\n@wrong.two,#N/A,,\n"
+    sheet = sheet_of(tmp_path, data.encode())
+    assert sheet.handle_header == header.strip()
+    assert [row.username for row in sheet.rows] == ["osk.arwen", None]
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "usernames"),
+    [
+        ("Profile,Handle\nwrong,osk\n", "Handle", ["osk"]),
+        ("Username,Instagram Handle\nwrong,osk\n", "Instagram Handle", ["osk"]),
+        ("Handle,Handle\nosk,wrong\n", "Handle", ["osk"]),
+        ("Handle,Handle\n,osk\n", "Handle", ["osk"]),
+        ("Account,Where\nAcme Ltd,@osk\nBolt & Co,@tam\n", "Where", ["osk", "tam"]),
+        ("Account,Profile\nAcme Ltd,osk\n", "Profile", ["osk"]),
+        ("Account,Where\nAcme Ltd,@osk\n@tam,@voss\n", "Account", [None, "tam"]),
+        ("Perfil,Instagram\nviajes,osk\n", "Instagram", ["osk"]),
+        ("@handle,Name\nosk,Osk\n", "@handle", ["osk"]),
+        ("Handle (@name),Name\nx @osk,Osk\n", "Handle (@name)", ["osk"]),
+        ("Who,Where\nOsk,@osk.arwen\nTam,@tam\nVoss,\n", "Where", ["osk.arwen", "tam", None]),
+        (
+            "Who,Link\nOsk,https://www.instagram.com/osk/\nTam,instagram.com/tam\n",
+            "Link",
+            ["osk", "tam"],
+        ),
+        ('Who,Where\n"Osk\n@osk",Malta\n"Tam\n@tam",Peru\n', "Who", ["osk", "tam"]),
+        ("Details,Who\n@wrong,@osk\n@wrong,@tam\n", "Who", ["osk", "tam"]),
+        ("A,B\n@osk,@wrong\n", "A", ["osk"]),
+        ("A;B\nx;@osk\n", "B", ["osk"]),
+    ],
+)
+def test_the_handle_column_is_found(
+    tmp_path: Path, text: str, column: str, usernames: list[Any]
+) -> None:
+    sheet = sheet_of(tmp_path, text.encode())
+    assert sheet.handle_header == column
+    assert [row.username for row in sheet.rows] == usernames
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Name,Country\nOsk,Malta\nTam,Peru\n",
+        "Name,Country\nosk.arwen,Malta\n",
+        "Name,Country\n@osk,Malta\nTam,Peru\n",  # half are not most
+        "Name,Details\nOsk,@osk\n",
+        "Name,GENRE,Details\n",
+        "Handle,GENRE,Details\n",
+        "Handle,Name\n#N/A,Osk\n,Tam\n",
+        "Handle,Name\nnone,Osk\n.,Tam\n",
+        "Account,Name\nAcme Ltd,Osk\n",
+        "Name,Mail\nOsk,osk@arwen.example\n",
+    ],
+)
+def test_a_list_without_handles_is_refused_with_its_columns_and_the_flag(
+    tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(UnusableError) as refused:
+        sheet_of(tmp_path, text.encode())
+    for word in ("--username-column", *text.splitlines()[0].split(",")):
+        assert word in str(refused.value)
+    assert ("no rows below its header" in str(refused.value)) is (text.count("\n") == 1)
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted", "found"),
+    [
+        ("Handle,Other", "Other", "Other"),
+        ("Handle,Other", "other", "Other"),
+        ("Handle,Other", "OTHER", "Other"),
+        ("Handle,Other ", "Other", "Other"),
+        ("Other,HANDLE,handle", "handle", "handle"),
+        ("Other,HANDLE,handle", "HANDLE", "HANDLE"),
+        ("Handle,Wo steht es?", "Wo steht es?", "Wo steht es?"),
+        ("Handle,Größe", "größe", "Größe"),
+    ],
+)
+def test_username_column_names_the_column(
+    tmp_path: Path, header: str, wanted: str, found: str
+) -> None:
+    assert sheet_of(tmp_path, f"{header}\na,b,c\n".encode(), wanted).handle_header == found
+
+
+def test_a_column_that_is_wanted_but_holds_no_usable_handle_is_refused_though_another_would_do(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UnusableError, match="no usable handle in column 'Name'.*--username-column"):
+        sheet_of(tmp_path, b"Handle,Name\n@osk,Osk Arwen\n", "Name")
+
+
+@pytest.mark.parametrize(
+    "header", ["@osk", "osk,@osk.arwen", "https://www.instagram.com/osk/", "Osk,instagram.com/osk"]
+)
+def test_a_list_without_a_header_is_refused(tmp_path: Path, header: str) -> None:
+    with pytest.raises(UnusableError, match="the first row has to name the columns"):
+        sheet_of(tmp_path, f"{header}\n@tam,@tam\n".encode())
+
+
+@pytest.mark.parametrize("wanted", ["Nobody", "", " ", "Handl", "Handle,Name"])
+def test_a_missing_username_column_is_refused_though_another_would_do(
+    tmp_path: Path, wanted: str
+) -> None:
+    with pytest.raises(UnusableError, match="--username-column") as refused:
+        sheet_of(tmp_path, b"Handle,Name\n@osk,Osk\n", wanted)
+    assert "'Handle'" in str(refused.value) and "'Name'" in str(refused.value)
+
+
+def test_username_column_is_the_one_that_is_fetched(world: World) -> None:
+    world.live("wrong", "osk.arwen")
+    world.input.write_text("Handle,Second\n@wrong,@osk.arwen\n")
+    assert world.run("--username-column", "second").code == 0
+    filled = ["@wrong", "@osk.arwen", "Blogger", "The biography of osk.arwen"]
+    assert world.rows == [["Handle", "Second", "GENRE", "Details"], filled]
+    assert world.standin.names == ["osk.arwen"]
