@@ -365,7 +365,8 @@ def parse_word(word: str) -> Handle:
 
 def is_number(text: str) -> bool:
     """Return whether a text is a number or a count, such as `12.5K`."""
-    return bool(NUMBER.fullmatch(text.lower())) or not any(map(str.isalpha, text))
+    has_digits_only = any(map(str.isdigit, text)) and not any(map(str.isalpha, text))
+    return has_digits_only or bool(NUMBER.fullmatch(text.lower()))
 
 
 def parse_mention(name: str, kind: HandleKind) -> Handle:
@@ -2586,6 +2587,11 @@ def without_plain_word(handle: Handle) -> Handle:
     return Handle(None, HandleKind.LABEL) if handle.kind is HandleKind.WORD else handle
 
 
+def is_data(cell: str) -> bool:
+    """Return whether a cell holds what no header does: a handle, an address or a number."""
+    return is_entry(cell) or is_number(cell.strip())
+
+
 def is_entry(header: str) -> bool:
     """Return whether a header is an `@name` or an address, so that it names no column."""
     is_name = parse_handle(header).kind in (HandleKind.ADDRESS, HandleKind.MENTION)
@@ -2869,6 +2875,9 @@ class Sheet:
         else:
             index, rule = self._choose_column(columns, platform)
         handles = [parse_handle(cell) for cell in columns[index]]
+        if index in self._columns.values():
+            title = printable(self.header[index])
+            self._refuse(f"can't have handles read from '{title}', which is a column to be filled")
         if rule is Rule.INSTAGRAM_MENTIONS:
             handles = [without_plain_word(handle) for handle in handles]
         where = f"in column '{printable(self.header[index])}'"
@@ -2988,22 +2997,27 @@ def delimiter_score(
 
 
 def header_index(rows: Sequence[Sequence[str]]) -> int:
-    """Return the index of the header: the first row that is not empty and no title or comment.
+    """Return the index of the header: the first row that is not empty, and no title or comment."""
+    filled = [index for index, row in enumerate(rows) if any(map(str.strip, row))]
+    if not filled:
+        return 0
+    titles = itertools.takewhile(
+        lambda pair: is_title(rows[pair[0]], rows[pair[1]]), zip(filled, filled[1:])
+    )
+    header = filled[len(list(titles))]
+    is_known = any(header_kind(name) < HeaderKind.ANYTHING for name in rows[header])
+    is_wide = [len(rows[index]) > 1 for index in filled if index >= header]
+    is_table = is_known or 2 * sum(is_wide) > len(is_wide)  # and no list of one column
+    return header if is_table else filled[0]
 
-    Those have their first cell filled only, in a list of which most rows have more; and what comes
-    below them names columns, so that it has no handle, address or number.
+
+def is_title(row: Sequence[str], below: Iterable[str]) -> bool:
+    """Return whether a row is a title or a comment: only its first cell is filled.
+
+    Above a handle, an address or a number, that cell is the header of a list of one column.
     """
-    filled = [[cell for cell in row if cell.strip()] for row in rows]
-    is_table = 2 * sum(len(cells) > 1 for cells in filled) > sum(map(bool, filled))
-    title = None
-    for index, cells in enumerate(filled):
-        is_title = is_table and len(cells) == 1 and cells[0] == rows[index][0]
-        if is_title:
-            title = index
-        elif cells:
-            is_data = any(is_entry(cell) or is_number(cell.strip()) for cell in cells)
-            return index if title is None or not is_data else title
-    return title or 0
+    is_first_cell = bool(row[0].strip()) and not any(map(str.strip, row[1:]))
+    return is_first_cell and not any(map(is_data, below))
 
 
 def find_title(header: Sequence[str], title: str) -> int | None:

@@ -469,3 +469,214 @@ def test_username_column_is_the_one_that_is_fetched(world: World) -> None:
     filled = ["@wrong", "@osk.arwen", "Blogger", "The biography of osk.arwen"]
     assert world.rows == [["Handle", "Second", "GENRE", "Details"], filled]
     assert world.standin.names == ["osk.arwen"]
+
+
+def many(header: str, rows: list[str]) -> bytes:
+    return "\n".join([header, *rows, ""]).encode()
+
+
+def test_one_plain_word_in_most_of_ten_cells_is_no_column_of_handles(tmp_path: Path) -> None:
+    names = [f"nira.{number}" for number in range(4)]
+    sheet = sheet_of(
+        tmp_path, many("Name,Username", [f"N,{each}" for each in [*names, *["a"] * 5]])
+    )
+    assert sheet.handle_header == "Username"  # nine cells: a list of posts repeats a name, too
+    with pytest.raises(UnusableError):
+        sheet_of(tmp_path, many("Name,Username", [f"N,{each}" for each in [*names, *["a"] * 6]]))
+    sheet = sheet_of(
+        tmp_path, many("Name,Username", [f"N,@{each}" for each in [*names, *["a"] * 6]])
+    )
+    assert sheet.handle_header == "Username"
+
+
+def test_the_few_handles_of_a_sparse_column_of_a_long_list_are_found(tmp_path: Path) -> None:
+    rows = [f"Name {number},#N/A,," for number in range(3000)]
+    rows[2900:2903] = ["A,@osk,,", "B,@tam,,", "C,@velmo,,"]
+    sheet = sheet_of(tmp_path, many("Name,Where,GENRE,Details", rows))
+    assert sheet.handle_header == "Where"
+    assert [row.username for row in sheet.rows if row.username] == ["osk", "tam", "velmo"]
+
+
+def test_a_column_is_judged_by_cells_from_all_over_a_long_list(tmp_path: Path) -> None:
+    rows = [f"@friend{number},osk{number}" for number in range(1000)]
+    rows += [f"some text,osk{number}" for number in range(1000, 3000)]
+    sheet = sheet_of(tmp_path, many("Notes,Handle", rows))
+    assert sheet.handle_header == "Handle"
+
+
+def test_where_a_tenth_of_an_instagram_column_is_marked_its_plain_words_are_not_fetched(
+    tmp_path: Path,
+) -> None:
+    cells = ["@osk", "see notes", "see notes", "see notes", "see notes", "soon", "see notes"]
+    sheet = sheet_of(tmp_path, many("Name,Instagram", [f"N,{cell}" for cell in cells]))
+    assert [row.username for row in sheet.rows] == ["osk", *[None] * 6]
+    cells = ["@osk", *["see notes"] * 9]
+    with pytest.raises(UnusableError):
+        sheet_of(tmp_path, many("Name,Instagram", [f"N,{cell}" for cell in cells]))
+
+
+@pytest.mark.parametrize(
+    ("above", "number"),
+    [
+        ("Influencers 2026\n", 2),
+        ("Influencers 2026,,\n", 2),
+        ("\n\nInfluencers 2026\n\n# asked for in May\n\n", 7),
+        (",,\n,,\n", 3),
+        (",\n\n  ,\n", 4),
+        ("# by hand\r\n", 2),
+        ("sep=,\n", 2),
+        ("\ufeffsep=,\r\n", 2),
+        ("sep=,\nInfluencers 2026\n", 3),
+        ('"Influencers, 2026\nthe second line"\n', 2),
+        ("Instagram\n", 2),
+    ],
+)
+def test_lines_above_the_header_are_kept_and_are_not_the_header(
+    tmp_path: Path, above: str, number: int
+) -> None:
+    table = "Name,Followers,Handle\nOsk,10,osk.arwen\n"
+    sheet = sheet_of(tmp_path, (above + table).encode())
+    assert sheet.header == ["Name", "Followers", "Handle"]
+    assert sheet.header_number == number
+    assert [(row.number, row.username) for row in sheet.rows] == [(number + 1, "osk.arwen")]
+    output = b"".join(sheet.render({"osk.arwen": profile("osk.arwen", "Art", "Carves")}))
+    assert output.decode() == (
+        f"{above}Name,Followers,Handle,GENRE,Details\nOsk,10,osk.arwen,Art,Carves\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "header"),
+    [
+        ("Handle\n@osk\n@tam\n@velmo,a note\n", "Handle"),
+        ("Handle\nosk\ntam\nvelmo,a note\nrua\n", "Handle"),
+        ("Handle,,\n@osk,,\n@tam,,\n", "Handle,,"),
+        ("My list,,\nHandle,GENRE,Details\n@osk,,\n@tam,,\n@velmo,,\n", "Handle,GENRE,Details"),
+        ("My list\n# twice\nHandle,City\n@osk,Bari\n", "Handle,City"),
+        ("My list\n#,Handle\n1,@osk\n", "#,Handle"),
+        (",0\n0,@osk\n1,@tam\n", ",0"),
+    ],
+)
+def test_a_title_is_told_from_the_header_of_one_column(
+    tmp_path: Path, text: str, header: str
+) -> None:
+    sheet = sheet_of(tmp_path, text.encode())
+    assert sheet.header == header.split(",")
+    assert "osk" in [row.username for row in sheet.rows]
+
+
+@pytest.mark.parametrize("above", ["", "\n\n", ",,\n"])
+@pytest.mark.parametrize("header", ["@ana_insta", "x,@osk", "Osk,https://instagram.com/osk"])
+def test_a_header_that_is_an_entry_is_refused(tmp_path: Path, above: str, header: str) -> None:
+    with pytest.raises(UnusableError, match="the first row has to name the columns"):
+        sheet_of(tmp_path, f"{above}{header}\n@tam,@tam\n".encode())
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_line_that_tells_excel_the_delimiter_is_believed(
+    tmp_path: Path, delimiter: str
+) -> None:
+    others = {",": ";", ";": ",", "\t": ",", "|": ","}[delimiter]
+    cells = [["Name", f"Handle{others} a{others} b{others} c"], ["Osk", "@osk"]]
+    text = f"sep={delimiter}\n" + "".join(delimiter.join(row) + "\n" for row in cells)
+    sheet = sheet_of(tmp_path, text.encode())
+    assert sheet.header == cells[0]
+    output = b"".join(sheet.render({"osk": profile("osk", "Art", f"a{delimiter} b")})).decode()
+    biography = "a b" if delimiter == "\t" else f'"a{delimiter} b"'
+    assert output.splitlines()[2] == delimiter.join(["Osk", "@osk", "Art", biography])
+
+
+# The columns to fill
+
+
+def test_columns_of_other_names_are_filled_where_empty_and_nothing_is_added(world: World) -> None:
+    world.live("nira.voss", "osk.arwen")
+    world.input.write_text("Handle,category,GENRE,biography\n@nira.voss,,,\n@osk.arwen,Food,,Bio\n")
+    assert world.run("--genre-column", "Category ", "--details-column", "biography").code == 0
+    assert world.rows == [
+        ["Handle", "category", "GENRE", "biography"],
+        ["@nira.voss", "Blogger", "", "The biography of nira.voss"],
+        ["@osk.arwen", "Food", "", "Bio"],
+    ]
+    assert world.standin.names == ["nira.voss"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--genre-column", "category"], ["'category'", "'Handle', 'GENRE'", "--genre-column"]),
+        (["--details-column", "Details"], ["'Details'", "'Handle', 'GENRE'", "--details-column"]),
+        (["--details-column", "GENRE"], ["'GENRE'", "--genre-column and --details-column"]),
+        (["--genre-column", "Handle"], ["'Handle'", "--username-column"]),
+        (["--username-column", "GENRE"], ["'GENRE'", "filled"]),
+    ],
+)
+def test_a_column_that_can_not_be_used_as_told_is_refused(
+    world: World, flags: list[str], words: list[str]
+) -> None:
+    world.input.write_text("Handle,GENRE\n@osk,\n")
+    result = world.run(*flags)
+    assert result.code == 2 and world.standin.log == []
+    assert result.log.count("\n") == 1
+    for word in words:
+        assert word in result.log
+
+
+def test_a_default_column_that_is_named_has_to_be_there(world: World) -> None:
+    world.input.write_text("Handle\n@osk\n")
+    result = world.run("--genre-column", "GENRE")
+    assert result.code == 2
+    assert "no column 'GENRE'" in result.log
+
+
+# What a person sees of it
+
+
+def test_the_plan_names_the_columns_the_first_handles_and_the_row_of_the_header(
+    world: World,
+) -> None:
+    world.live("nira.voss", "osk.arwen", "velmo", "tam.orrel")
+    world.input.write_text(
+        "My list\n\nName,Insta,genre\nN,@nira.voss,\nN,@nira.voss,\nO,@osk.arwen,x\nV,@velmo,\n"
+        "T,@tam.orrel,\n"
+    )
+    log = world.run().log
+    first = "@nira.voss, @osk.arwen, @velmo …"
+    columns = f"handles from 'Insta' ({first}), to fill 'genre' and 'Details' (new)"
+    assert f"Columns: {columns}; the header is row 3\n" in log
+    assert log.index("Columns: ") < log.index("@nira.voss: Blogger")
+    world.live("nira.voss")
+    columns = "handles from 'Handle' (@nira.voss), to fill 'GENRE' and 'Details'\n"
+    assert f"Columns: {columns}" in world.run().log
+
+
+def test_a_named_column_of_few_usable_cells_is_taken_and_said_so(world: World) -> None:
+    world.live("osk")
+    world.input.write_text("Name,Handle\nOsk Arwen,@osk\n@osk,@osk\nTam Orrel,@osk\n#N/A,@osk\n")
+    result = world.run("--username-column", "Name")
+    assert result.code == 0
+    warning = "Only 1 of the 3 cells in column 'Name' hold a usable handle"
+    assert warning in result.log
+    assert result.log.index(warning) < result.log.index("@osk: Blogger")
+    assert "cells in column" not in world.run("--username-column", "Handle").log
+
+
+def test_rows_without_a_usable_handle_are_told_by_kind_with_the_first_of_them(
+    world: World,
+) -> None:
+    world.live("osk")
+    with world.input.open("a") as file:
+        file.write(
+            "#N/A,,\n" * 900
+            + "osk,,\n" * 2
+            + "@a and @b,,\n"
+            + f'"{"word " * 1600}",,\n'
+            + "350000,,\n"
+        )
+    lines = [line for line in world.run().log.splitlines() if "No usable handle" in line]
+    assert len(lines) == 4 and max(map(len, lines)) < 300
+    assert lines[0].endswith(
+        "No usable handle in 900 rows (empty, or none): '#N/A' in row 3, '#N/A' in row 4, "
+        "'#N/A' in row 5, '#N/A' in row 6, '#N/A' in row 7 and 895 more"
+    )
+    assert "in 1 row (more than one name): '@a and @b' in row 905" in lines[1]

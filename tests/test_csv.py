@@ -510,14 +510,26 @@ HANDLE_CELLS = st.sampled_from(
 )
 
 
+TITLES = ["Influencers 2026", "# by hand", "  Instagram", "", " "]
+
+
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[bytes, str]:
-    """A CSV file as csv.writer makes it, in a random dialect, and its delimiter."""
-    delimiter = draw(st.sampled_from(",;\t"))
+def tables(draw: st.DrawFn) -> tuple[bytes, str, int]:
+    """A CSV file as csv.writer makes it, in a random dialect: its bytes, its delimiter and how
+    many rows that are not blank stand above its header."""
+    delimiter = draw(st.sampled_from(",;\t|"))
     quoting: Any = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
     end = draw(st.sampled_from(["\n", "\r\n"]))
     text = io.StringIO(newline="")
+    above = 0
+    if draw(st.booleans()):
+        above += 1
+        text.write(f"sep={delimiter}{end}")
     writer = csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator=end)
+    for title in draw(st.lists(st.sampled_from(TITLES), max_size=3)):
+        cells = [title] + [""] * draw(st.integers(0, 6))
+        above += 1 if len(cells) > 1 or title or quoting == csv.QUOTE_ALL else 0
+        text.write(end) if cells == [""] and quoting != csv.QUOTE_ALL else writer.writerow(cells)
     writer.writerow(["Name ", "Instagram Handle", " genre", "DETAILS", "", "Name "])
     for _ in range(draw(st.integers(0, 6))):
         row: list[Any] = [draw(CELLS), draw(HANDLE_CELLS)] + draw(
@@ -528,7 +540,7 @@ def tables(draw: st.DrawFn) -> tuple[bytes, str]:
     data = text.getvalue()
     if draw(st.booleans()):
         data = data.removesuffix(end)
-    return draw(st.sampled_from([b"", BOM])) + data.encode("utf-8"), delimiter
+    return draw(st.sampled_from([b"", BOM])) + data.encode("utf-8"), delimiter, above
 
 
 def filled_in(cells: list[str]) -> list[str]:
@@ -546,18 +558,19 @@ def filled_in(cells: list[str]) -> list[str]:
     max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 def test_any_csv_round_trips_and_gains_nothing_but_the_filled_cells(
-    table: tuple[bytes, str],
+    table: tuple[bytes, str, int],
 ) -> None:
-    data, delimiter = table
+    data, delimiter, above = table
     with tempfile.TemporaryDirectory() as folder:
         sheet = sheet_of(Path(folder), data)
     assert b"".join(sheet.render({})) == data
-    assert len(sheet.rows) == len(parsed(data, delimiter)) - 1
+    assert len(sheet.rows) == len(parsed(data, delimiter)) - above - 1
     output = b"".join(sheet.render({name: profile(name, *texts) for name, texts in KNOWN.items()}))
-    header, *rows = parsed(data, delimiter)
-    assert parsed(output, delimiter) == [header, *map(filled_in, rows)]
+    rows = parsed(data, delimiter)
+    filled = [*rows[: above + 1], *map(filled_in, rows[above + 1 :])]
+    assert parsed(output, delimiter) == filled
     changed = [old for old, new in zipped(raw_rows(data), raw_rows(output)) if old != new]
-    assert len(changed) == sum(filled_in(row) != row for row in rows)
+    assert len(changed) == sum(old != new for old, new in zipped(rows, filled))
 
 
 SNIPPETS = [
