@@ -239,11 +239,6 @@ INSTAGRAM_URL = re.compile(  # or a broken one, as `https//instagram.com/name`
     r"(?:[/?#](?P<path>.*))?",
     re.IGNORECASE | re.DOTALL,
 )
-LINK = re.compile(  # a link to Instagram in Markdown or as a formula: what it shows is no name
-    r"\[[^\[\]]*\]\((?P<markdown>[^()\s]*nstag[^()\s]*)\)"
-    r"|HYPERLINK\(\s*\"(?P<formula>[^\"]*nstag[^\"]*)\"[^()]*\)",
-    re.IGNORECASE,
-)
 
 # Names of networks, for cells and headers; a space in them may be there or not.
 INSTAGRAM_NAMES = (
@@ -286,7 +281,7 @@ TOKEN = re.compile(  # what matters in a cell that is more than one word
                          | (?<=[-–—,;/|&+][ ]) (?:{alternatives(SHORT_NETWORK_NAMES)}) {NAME_END}
                          | (?<![\w.-]) (?:{alternatives(SHORT_NETWORK_NAMES)}) (?=\s*:) )
     | (?P<word> [\w.][\w.\u0300-\u036f-]* )
-    | (?P<end> [\n,;/|&+•·] )
+    | (?P<end> [\n/|&+•·] | (?<!["\s])[,;] )  # not between a link's address and its text
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -339,7 +334,7 @@ def parse_handle(cell: str) -> Handle:
     longest = LONGEST_TEXT if "@" in text or "nstag" in text.lower() else LONGEST_NOTE
     if len(text) > longest:
         return Handle(None, HandleKind.INVALID)
-    return parse_text(LINK.sub(r"\g<markdown>\g<formula>", text))
+    return parse_text(text)
 
 
 def plain_characters(text: str) -> str:
@@ -2495,7 +2490,6 @@ class Column(NamedTuple):
         is_instagram = self.header in (HeaderKind.INSTAGRAM, HeaderKind.INSTAGRAM_AND_OTHERS)
         is_handle = self.header in (HeaderKind.HANDLE, HeaderKind.ACCOUNT)
         is_half_usable = usable > 0 and 2 * usable >= self.cells and not self.repeats_word
-        is_foreign = self.header is HeaderKind.OTHER_NETWORK
         fits = {
             Rule.ADDRESSES: 2 * addresses > self.cells,
             Rule.INSTAGRAM: is_instagram and is_half_usable,
@@ -2504,8 +2498,7 @@ class Column(NamedTuple):
             Rule.MENTIONS: self.header < HeaderKind.TEXT and 3 * marked >= 2 * self.cells > 0,
             Rule.INSTAGRAM_MENTIONS: is_instagram and 10 * marked > self.cells,
         }
-        allowed = [Rule.ADDRESSES] if is_foreign else Rule
-        return next((rule for rule in allowed if fits[rule]), None)
+        return next((rule for rule in Rule if fits[rule]), None)
 
     def is_on_other_network(self) -> bool:
         """Return whether most cells are addresses on another network than Instagram."""

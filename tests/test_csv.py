@@ -326,6 +326,7 @@ def test_a_row_longer_than_the_header_is_not_overwritten_where_columns_are_added
     [
         ('Name,Handle,"Topics (a; b; c; d)"', "Osk,@osk,x", "Osk,@osk,x,Art,Carves"),
         ("Handle;Name;City (a, b, c, d)", "@osk;Osk;x", "@osk;Osk;x;Art;Carves"),
+        ("City (a, b, c);Handle", "Bari;@osk;x", "Bari;@osk;x;Art;Carves"),
         ("Name;Notes, with, commas, in, them", "Osk @osk;x", "Osk @osk;x;Art;Carves"),
         ("A\tHandle\tB, C; D, E; F", "1\t@osk\tx", "1\t@osk\tx\tArt\tCarves"),
         ('Handle,Details,"GENRE"', "@osk,,x", "@osk,Carves,x"),

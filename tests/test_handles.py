@@ -151,6 +151,9 @@ HANDLES: list[tuple[str, str | None]] = [
     ("https://www.instagram.com/channel/AbCd/", None),
     ("instagram.com", None),
     ("nirabel/../voss", None),
+    ('=HYPERLINK("https://www.tiktok.com/@osk","@osk")', None),
+    ('=HYPERLINK("https://www.tiktok.com/@osk"; "@osk")', None),
+    ("[@osk](https://www.tiktok.com/@osk)", None),
     # Notes on the network, addresses in other dresses, numbers, websites, labels
     ("name (IG)", "name"),
     ("@a - IG / @b - YT", "a"),
