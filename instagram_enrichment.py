@@ -207,13 +207,13 @@ RESERVED_PATHS = words(  # what follows instagram.com/ instead of a username
 )
 NONE_WORDS = frozenset(  # what people write where there is none; many are real accounts, too
     words(
-        "none null nil nan na n/a #n/a n.a n.d n/d n.v k.a s/d no unknown tbd tba tbc todo soon deleted "
-        "removed private missing empty blank undefined unavailable inactive suspended disabled "
-        "banned closed pending invalid error #ref! #value! #name? #error! notfound not_found x xx "
-        "xxx 0 false not_available no_instagram no_account sin_instagram no_tiene ninguno ninguna "
-        "nada sin desconocido pendiente privado privada borrado eliminado nenhum nenhuma "
-        "desconhecido aucun aucune inconnu kein keine keins keiner leer unbekannt nessuno nessuna "
-        "sconosciuto geen brak yok нет 없음 なし 无 無"
+        "none null nil nan na n/a #n/a n.a n.d n/d n.v k.a s/d no unknown tbd tba tbc todo soon "
+        "deleted removed private missing empty blank undefined unavailable inactive suspended "
+        "disabled banned closed pending invalid error #ref! #value! #name? #error! notfound "
+        "not_found x xx xxx 0 false not_available no_instagram no_account sin_instagram "
+        "no_tiene ninguno ninguna nada sin desconocido pendiente privado privada borrado "
+        "eliminado nenhum nenhuma desconhecido aucun aucune inconnu kein keine keins keiner "
+        "leer unbekannt nessuno nessuna sconosciuto geen brak yok нет 없음 なし 无 無"
     )
 )
 LABEL_WORDS = frozenset(  # of check boxes, links, totals, headers and networks; accounts, too
