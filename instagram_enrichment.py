@@ -2580,15 +2580,14 @@ def without_plain_word(handle: Handle) -> Handle:
     return Handle(None, HandleKind.LABEL) if handle.kind is HandleKind.WORD else handle
 
 
-def is_data(cell: str) -> bool:
-    """Return whether a cell holds what no header does: a handle, an address or a number."""
-    return is_entry(cell) or is_number(cell.strip())
+def is_entry(cell: str) -> bool:
+    """Return whether a cell is an `@name` or an address of a profile, and nothing else."""
+    return parse_handle(cell).kind in (HandleKind.ADDRESS, HandleKind.MENTION)
 
 
-def is_entry(header: str) -> bool:
-    """Return whether a header is an `@name` or an address, so that it names no column."""
-    is_name = parse_handle(header).kind in (HandleKind.ADDRESS, HandleKind.MENTION)
-    return is_name and not NAMES_ANY_ACCOUNT.fullmatch(fold(header))  # as `@handle` does
+def names_column(header: str) -> bool:
+    """Return whether a header names a column; `@handle` does, `@osk.arwen` is an entry."""
+    return not is_entry(header) or bool(NAMES_ANY_ACCOUNT.fullmatch(fold(header)))
 
 
 # ==================================================================================================
@@ -2811,7 +2810,7 @@ class Sheet:
         """Refuse a header that names no columns: an empty one, or one that is an entry."""
         if not any(map(str.strip, self.header)):
             self._refuse("is empty: its first row has to name the columns")
-        if entry := next(filter(is_entry, self.header), None):
+        if entry := next(itertools.filterfalse(names_column, self.header), None):
             self._refuse(
                 f"has '{printable(entry.strip())}' in row {self.header_number}: "
                 "the first row has to name the columns; add such a row"
@@ -3010,7 +3009,7 @@ def is_title(row: Sequence[str], below: Iterable[str]) -> bool:
     Above a handle, an address or a number, that cell is the header of a list of one column.
     """
     is_first_cell = bool(row[0].strip()) and not any(map(str.strip, row[1:]))
-    return is_first_cell and not any(map(is_data, below))
+    return is_first_cell and not any(is_entry(cell) or is_number(cell.strip()) for cell in below)
 
 
 def find_title(header: Sequence[str], title: str) -> int | None:

@@ -619,6 +619,7 @@ def test_lines_above_the_header_are_kept_and_are_not_the_header(
         ("Handle\n@osk\n@tam\n@velmo,a note\n", "Handle"),
         ("Handle\nosk\ntam\nvelmo,a note\nrua\n", "Handle"),
         ("Handle,,\n@osk,,\n@tam,,\n", "Handle,,"),
+        ("Handle\n@instagram\n@osk\n", "Handle"),
         ("My list,,\nHandle,GENRE,Details\n@osk,,\n@tam,,\n@velmo,,\n", "Handle,GENRE,Details"),
         ("My list\n# twice\nHandle,City\n@osk,Bari\n", "Handle,City"),
         ("My list\n#,Handle\n1,@osk\n", "#,Handle"),
