@@ -300,6 +300,7 @@ class HandleKind(Enum):
     OTHER_NETWORK = "on another network"
     OTHER_ADDRESS = "an address on Instagram, but no profile's"
     INVALID = "not a username"
+    UNSURE = "a plain word in a column that may hold other things"
 
 
 class Handle(NamedTuple):
@@ -2469,7 +2470,7 @@ class Rule(IntEnum):
     HANDLE_MENTIONS = 3  # the header names a handle, and half of the cells are an @name
     HANDLE = 4  # the header names a handle, and half of the cells are usable
     MENTIONS = 5  # two thirds of the cells are an @name or a text with one
-    INSTAGRAM_MENTIONS = 6  # the header names Instagram, and a tenth has an @name: no plain words
+    INSTAGRAM_MENTIONS = 6  # the header names Instagram, and a tenth is an address or has an @name
 
 
 class Column(NamedTuple):
@@ -2575,9 +2576,18 @@ def only_on_instagram(handle: Handle, platform_cell: str) -> Handle:
     return Handle(None, HandleKind.OTHER_NETWORK)
 
 
-def without_plain_word(handle: Handle) -> Handle:
-    """Return the handle, or none if it is a plain word."""
-    return Handle(None, HandleKind.LABEL) if handle.kind is HandleKind.WORD else handle
+def trusted(handle: Handle, header: HeaderKind, rule: Rule) -> Handle:
+    """Return the handle, or none if a column of that header, found by that rule, is no reason to.
+
+    A plain word is a username only where the header says so, and another network's column has that
+    network's names beside addresses on Instagram.
+    """
+    is_named = header <= HeaderKind.ACCOUNT and rule is not Rule.INSTAGRAM_MENTIONS
+    if header is HeaderKind.OTHER_NETWORK and handle.kind is not HandleKind.ADDRESS:
+        return Handle(None, HandleKind.OTHER_NETWORK) if handle.username else handle
+    if handle.kind is HandleKind.WORD and not is_named:
+        return Handle(None, HandleKind.UNSURE)
+    return handle
 
 
 def is_entry(cell: str) -> bool:
@@ -2870,11 +2880,11 @@ class Sheet:
         if index in self._columns.values():
             title = printable(self.header[index])
             self._refuse(f"can't have handles read from '{title}', which is a column to be filled")
-        if rule is Rule.INSTAGRAM_MENTIONS:
-            handles = [without_plain_word(handle) for handle in handles]
+        header = header_kind(self.header[index])
+        if rule is not None:
+            handles = [trusted(handle, header, rule) for handle in handles]
         where = f"in column '{printable(self.header[index])}'"
-        is_instagram = header_kind(self.header[index]) is HeaderKind.INSTAGRAM
-        if platform is not None and platform != index and not is_instagram:
+        if platform is not None and platform != index and header is not HeaderKind.INSTAGRAM:
             handles = list(map(only_on_instagram, handles, columns[platform]))
             where += f", with what '{printable(self.header[platform])}' says of the network"
         if not any(handle.username for handle in handles):

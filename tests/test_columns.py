@@ -79,9 +79,15 @@ LISTS = [
     Listing(
         "addresses on Instagram in another network's column",
         "Name,Facebook\nNira,https://instagram.com/nira.voss\nOsk,https://instagram.com/osk.arwen\n"
-        "Vel,https://instagram.com/velmo\nTam,\n",
+        "Vel,https://instagram.com/velmo\nTam,@tam_fb\nRua,rua_fb\n",
         "Facebook",
         "nira.voss osk.arwen velmo",
+    ),
+    Listing(
+        "handles in the column of names, and a name alone",
+        'Name,City\n"Nira Voss\n@nira.voss",Bari\nOsk (@osk.arwen),Pisa\nVelmo,Asti\n@tam,Roma\n',
+        "Name",
+        "nira.voss osk.arwen tam",
     ),
     Listing(
         "one column for both networks, with notes",
