@@ -2340,7 +2340,7 @@ class Lock:
 
 # Phrases of headers in the languages of the lists that were met, as `header_pattern` takes them.
 HANDLE_PHRASES = (
-    "handle, user name, screen name, arroba, nombre de usuario, nome de usuario, "
+    "handle, user name, arroba, nombre de usuario, nome de usuario, "
     "nome de utilizador, nom d utilisateur, identifiant, pseudo, pseudonyme, benutzername, "
     "nutzername, nome utente, gebruikersnaam, nazwa użytkownika, kullanıcı adı, användarnamn, "
     "brugernavn, brukernavn, käyttäjätunnus, uživatelské jméno, имя пользователя, никнейм, ник, "
@@ -2366,7 +2366,8 @@ ABOUT_PHRASES = (  # headers of what is known about an account
 )
 TEXT_PHRASES = (  # headers of texts, in which names are those of others
     "bio, biography, biografía, biographie, description, descripción, descrição, beschreibung, "
-    "caption, mention, mentions, mentioned, menciones, tagged, tags, comment, comments"
+    "caption, mention, mentions, mentioned, menciones, tagged, tags, comment, comments, comentarios, "
+    "commentaires, kommentar, note, notes, notas, remark, remarks, bemerkung, bemerkungen"
 )
 COMPANION_WORDS = words(  # what may follow the name of Instagram, or of a handle, in a header
     "s com handle handles name names id ids link links url urls page pages web address contact "

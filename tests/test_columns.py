@@ -345,7 +345,7 @@ HEADERS = {
         Compte | Profilo | Nick | Account name | Profile URL | 계정 | アカウント""",
     "OTHER_NETWORK": """
         Twitter | X | TikTok handle | Tik Tok | YouTube | Threads | 트위터 | Твиттер | X account""",
-    "TEXT": "Bio | Biography | Mentions | Caption | Instagram bio | Descripción",
+    "TEXT": "Bio | Biography | Mentions | Notes | Caption | Instagram bio | Descripción",
     "ANYTHING": """
         Name | Country | Instagram followers | Followers (Instagram) | Instagram tier | Login |
         IG category | Verified account | Account manager | Account owner | Profile picture |
@@ -568,7 +568,7 @@ def test_the_few_handles_of_a_sparse_column_of_a_long_list_are_found(tmp_path: P
 def test_a_column_is_judged_by_cells_from_all_over_a_long_list(tmp_path: Path) -> None:
     rows = [f"@friend{number},@osk{number}" for number in range(1000)]
     rows += [f"some text,@osk{number}" for number in range(1000, 3000)]
-    sheet = sheet_of(tmp_path, many("Notes,Where", rows))
+    sheet = sheet_of(tmp_path, many("Person,Where", rows))
     assert sheet.handle_header == "Where"
 
 
