@@ -2366,8 +2366,8 @@ ABOUT_PHRASES = (  # headers of what is known about an account
 )
 TEXT_PHRASES = (  # headers of texts, in which names are those of others
     "bio, biography, biografía, biographie, description, descripción, descrição, beschreibung, "
-    "caption, mention, mentions, mentioned, menciones, tagged, tags, comment, comments, comentarios, "
-    "commentaires, kommentar, note, notes, notas, remark, remarks, bemerkung, bemerkungen"
+    "caption, mention, mentions, mentioned, menciones, tagged, tags, comment, comments, "
+    "comentarios, commentaires, kommentar, note, notes, notas, remark, remarks, bemerkungen"
 )
 COMPANION_WORDS = words(  # what may follow the name of Instagram, or of a handle, in a header
     "s com handle handles name names id ids link links url urls page pages web address contact "
@@ -2387,6 +2387,7 @@ OTHERS_WORDS = frozenset(
 SAMPLE_SIZE = 500  # cells of a column, which keep a list of 40,000 rows fast
 REPEATING_CELLS = 10  # from so many on, one word in more than half of them is a label
 NETWORKS_SHARE = 10  # one in so many cells of a platform column names a network
+LONGEST_HEADER = 500  # characters
 LONG_PHRASE = 6  # letters of a phrase that is known within a longer word, as `instagramhandle`
 FIRST_UNSPACED = "\u0e00"  # in scripts from Thai on, words are not told apart by spaces
 LATIN_MARKS = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
@@ -2396,8 +2397,11 @@ SHORT_NAME = re.compile(r"\b(ig|insta)(?=handle|user|name|url|link|acc|prof|page
 
 
 def fold(text: str) -> str:
-    """Return a text without case, accents and punctuation, its words separated by spaces."""
-    spaced = WORD_START.sub(" ", text)
+    """Return a text without case, accents and punctuation, its words separated by spaces.
+
+    Of a text that is too long for a header or the name of a network, it is the beginning.
+    """
+    spaced = WORD_START.sub(" ", text[:LONGEST_HEADER])
     letters = unicodedata.normalize("NFKD", spaced).casefold().translate(WITHOUT_MARKS)
     composed = unicodedata.normalize("NFC", LATIN_MARKS.sub("", letters))  # Hangul, Japanese
     return SHORT_NAME.sub(r"\1 ", " ".join(re.split(r"[\W_]+", composed)).strip())
@@ -2905,11 +2909,12 @@ class Sheet:
             for index, (title, cells) in enumerate(zip(self.header, columns))
             if index not in self._columns.values()
         ]
-        said = [self._above_header, *self.header]
+        above = self._above_header.splitlines()
+        said = [*above, *self.header]
         if platform is not None:
             said += set(columns[platform])
         says_instagram = any(NAMES_INSTAGRAM.search(fold(text)) for text in said)
-        says_other = LONG_NAME.search(fold(self._above_header)) or any(
+        says_other = any(LONG_NAME.search(fold(line)) for line in above) or any(
             column.is_on_other_network() for column in samples
         )
         is_elsewhere = says_other and not says_instagram
