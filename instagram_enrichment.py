@@ -445,29 +445,29 @@ def noted_word(tokens: Sequence[re.Match[str]]) -> re.Match[str] | None:
     plain = [token for token in tokens if token.lastgroup == "word"]
     notes = [token for token in tokens if token.lastgroup in (INSTAGRAM, OTHER_NETWORK)]
     is_alone = len(plain) == 1 and len(tokens) == 1 + len(notes)
-    is_noted = any(is_before_colon(note) or is_behind_dash(note) for note in notes)
+    is_noted = any(is_before_colon(note) or is_after_dash(note) for note in notes)
     return plain[0] if is_alone and is_noted else None
 
 
 def add_networks(names: list[NameInText], parts: Iterable[Sequence[re.Match[str]]]) -> None:
     """Add to each name the networks that notes say it is on.
 
-    `IG:` is about the names behind it, `(IG)` and `- IG` are about the one before; any other note
+    `IG:` is about the names after it, `(IG)` and `- IG` are about the one before; any other note
     is about each name in its part of the text, or in the whole text if that part has none.
     """
     notes = [
-        (number, token) for number, part in enumerate(parts) for token in part if network_of(token)
+        (part, token) for part, tokens in enumerate(parts) for token in tokens if network_of(token)
     ]
-    ends = [note.start() for _, note in notes[1:]] + [sys.maxsize]
-    for (number, note), end in zip(notes, ends):
+    next_notes = [note.start() for _, note in notes[1:]] + [sys.maxsize]
+    for (part, note), next_note in zip(notes, next_notes):
         before = [name for name in names if name.position < note.start()]
-        behind = [name for name in names if note.start() < name.position < end]
-        beside = [name for name in names if name.part == number]
-        if is_before_colon(note) and behind:
-            noted = behind
-        elif is_behind_dash(note) and before:
+        after = [name for name in names if note.start() < name.position < next_note]
+        beside = [name for name in names if name.part == part]
+        if is_before_colon(note) and after:
+            noted = after
+        elif is_after_dash(note) and before:
             noted = before[-1:]
-        elif note.lastgroup == "url":  # that is a name of its own
+        elif note.lastgroup == "url":  # which is an account of its own
             noted = beside
         else:
             noted = beside or names
@@ -480,7 +480,7 @@ def is_before_colon(note: re.Match[str]) -> bool:
     return bool(COLON.match(note.string, note.end()))
 
 
-def is_behind_dash(note: re.Match[str]) -> bool:
+def is_after_dash(note: re.Match[str]) -> bool:
     """Return whether a note on a network is written as in `name (IG)` or `name - IG`."""
     start = note.start()
     return note.string[max(start - 2, 0) : start].rstrip().endswith(DASHES)
@@ -2458,9 +2458,9 @@ def header_kind(header: str) -> HeaderKind:
 
 
 def ends_header(pattern: re.Pattern[str], text: str) -> bool:
-    """Return whether a folded header has a phrase, and behind the last one nothing of weight.
+    """Return whether a folded header has a phrase, and no word after it that changes its meaning.
 
-    So `Account` and `Account of the artist` name an account, and `Account manager` does not.
+    So `Account` and `Account of the artist` name an account, and `Account owner` does not.
     """
     found = list(pattern.finditer(text))
     rest = text[found[-1].end() :].split() if found else []
@@ -2493,7 +2493,7 @@ class Column(NamedTuple):
         mentions = addresses + self.kinds[HandleKind.MENTION]
         marked = mentions + self.kinds[HandleKind.TEXT]
         usable = marked + self.kinds[HandleKind.WORD]
-        is_instagram = self.header in (HeaderKind.INSTAGRAM, HeaderKind.INSTAGRAM_AND_OTHERS)
+        is_instagram = self.header <= HeaderKind.INSTAGRAM_AND_OTHERS
         is_handle = self.header in (HeaderKind.HANDLE, HeaderKind.ACCOUNT)
         is_half_usable = usable > 0 and 2 * usable >= self.cells and not self.repeats_word
         fits = {
@@ -2507,7 +2507,7 @@ class Column(NamedTuple):
         return next((rule for rule in Rule if fits[rule]), None)
 
     def is_on_other_network(self) -> bool:
-        """Return whether most cells are addresses on another network than Instagram."""
+        """Return whether most cells are addresses, or noted names, on another network."""
         return 2 * self.kinds[HandleKind.OTHER_NETWORK] > self.cells
 
 
@@ -2575,22 +2575,25 @@ def may_be_on_instagram(platform_cell: str) -> bool:
 
 
 def only_on_instagram(handle: Handle, platform_cell: str) -> Handle:
-    """Return the handle, or none if its row is on another network; an address tells by itself."""
-    if handle.kind is HandleKind.ADDRESS or may_be_on_instagram(platform_cell):
+    """Return the handle, or none if its row is on another network; an address speaks for itself."""
+    is_known = handle.username is None or handle.kind is HandleKind.ADDRESS
+    if is_known or may_be_on_instagram(platform_cell):
         return handle
     return Handle(None, HandleKind.OTHER_NETWORK)
 
 
 def trusted(handle: Handle, header: HeaderKind, rule: Rule) -> Handle:
-    """Return the handle, or none if a column of that header, found by that rule, is no reason to.
+    """Return the handle, or none if it is not to be trusted in a column found by that rule.
 
-    A plain word is a username only where the header says so, and another network's column has that
-    network's names beside addresses on Instagram.
+    A plain word is a username only where the header says so. In another network's column, only
+    addresses are on Instagram.
     """
-    is_named = header <= HeaderKind.ACCOUNT and rule is not Rule.INSTAGRAM_MENTIONS
-    if header is HeaderKind.OTHER_NETWORK and handle.kind is not HandleKind.ADDRESS:
-        return Handle(None, HandleKind.OTHER_NETWORK) if handle.username else handle
-    if handle.kind is HandleKind.WORD and not is_named:
+    if handle.username is None or handle.kind is HandleKind.ADDRESS:
+        return handle
+    if header is HeaderKind.OTHER_NETWORK:
+        return Handle(None, HandleKind.OTHER_NETWORK)
+    says_handle = header <= HeaderKind.ACCOUNT and rule is not Rule.INSTAGRAM_MENTIONS
+    if handle.kind is HandleKind.WORD and not says_handle:
         return Handle(None, HandleKind.UNSURE)
     return handle
 
@@ -2691,9 +2694,9 @@ class Row(NamedTuple):
 class Sheet:
     """A CSV whose rows keep their raw text: what is not filled comes out byte for byte.
 
-    It takes the headers of the handle column and of the columns to fill. None finds the first, and
-    stands for GENRE and Details, which are added if they are missing. Raises UnusableError, with
-    the place, if the file can't be used.
+    It takes the headers of the handle column and of the columns to fill. Without the first, the
+    column is found; without the others, they are GENRE and Details, added if they are missing.
+    Raises UnusableError, with the place, if the file can't be used.
     """
 
     def __init__(
@@ -2714,12 +2717,13 @@ class Sheet:
         )
         raw_rows = list(self._cut_rows(text, start[0]))
         first_rows = [self._grammar.values(raw) for _, raw, _ in raw_rows[:FIRST_ROWS]]
-        above = header_index(first_rows)
-        self._above_header = start[0] + "".join(map("".join, (row[1:] for row in raw_rows[:above])))
-        self.header_number, self._raw_header, self._header_line_ends = raw_rows[above]
-        self.header = first_rows[above]
+        at = header_index(first_rows)
+        above = (raw + line_ends for _, raw, line_ends in raw_rows[:at])
+        self._above_header = start[0] + "".join(above)
+        self.header = first_rows[at]
+        self.header_number, self._raw_header, self._header_line_ends = raw_rows[at]
         self._check_header()
-        raw_rows = raw_rows[above + 1 :]
+        raw_rows = raw_rows[at + 1 :]
         records = self._read_records(raw for _, raw, _ in raw_rows)
         self._columns = self._place_columns(records, named)
         self.handle_column, handles = self._read_handles(list(zip(*records)), username_column)
@@ -2899,10 +2903,10 @@ class Sheet:
     def _choose_column(
         self, columns: Sequence[Sequence[str]], platform: int | None
     ) -> tuple[int, Rule]:
-        """Choose the handle column, and say by which rule.
+        """Return the index of the handle column, and the rule by which it was found.
 
-        Where nothing in the list says Instagram, but the title above it or a column of addresses
-        another network, its names may be on that one: only addresses of profiles are taken.
+        Where nothing in the list says Instagram, but its title or a column of addresses says
+        another network, the names may be on that one: only addresses of profiles are taken.
         """
         samples = [
             sample_column(index, title, cells)
@@ -2920,7 +2924,7 @@ class Sheet:
         is_elsewhere = says_other and not says_instagram
         choice = choose_column(samples, [Rule.ADDRESSES] if is_elsewhere else list(Rule))
         if choice is None:
-            why = " (what it says of networks is not Instagram)" if is_elsewhere else ""
+            why = ", and nothing in it says Instagram, but another network" if is_elsewhere else ""
             self._refuse_columns(f"has no column of Instagram handles{why}", "--username-column")
         return choice
 
