@@ -467,8 +467,8 @@ def test_a_hostile_text_is_harmless_in_the_cell_and_raw_in_the_cache(
     assert len(world.output.read_bytes().splitlines()) == 2
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-@pytest.mark.parametrize("text", ["a,b", "a;b", 'a "b"', '"', '""', "a\tb", '",";', "'"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("text", ["a,b", "a;b", "a|b", 'a "b"', '"', '""', "a\tb", '",";', "'"])
 def test_a_filled_cell_is_quoted_where_it_has_to_be(
     tmp_path: Path, delimiter: str, text: str
 ) -> None:
@@ -483,6 +483,7 @@ def test_a_filled_cell_is_quoted_where_it_has_to_be(
 PIECES = [
     "a",
     "B9",
+    "|",
     " ",
     "é",
     "e\u0301",
@@ -502,7 +503,7 @@ PIECES = [
 ]
 CELLS = st.lists(st.sampled_from(PIECES), max_size=4).map("".join)
 KNOWN = {
-    "nirabel.voss": ("Art", 'Carves, "mostly"; all\tday'),
+    "nirabel.voss": ("Art", 'Carves, "mostly"; all\tday | night'),
     "quillo_tam": ("", "=1+1"),
     "osk.arwen": (None, None),
 }
