@@ -2376,11 +2376,13 @@ COMPANION_WORDS = words(  # what may follow the name of Instagram, or of a handl
     "pagina adresse direccion endereco ссылка имя 링크 주소 リンク 名 链接 رابط"
 )
 PLATFORM_PHRASES = (
-    "platform, network, social network, social media, plataforma, red, red social, rede, "
-    "rede social, réseau, réseau social, plateforme, plattform, netzwerk, soziales netzwerk, "
-    "rete sociale, piattaforma, platforma, sosyal ağ, canal, channel, kanal, canale, medium, sns, "
-    "платформа, соцсеть, социальная сеть, 플랫폼, 채널, プラットフォーム, 平台, منصة, แพลตฟอร์ม"
+    "platform, network, social network, social media, plataforma, red, red social, "
+    "redes sociales, rede, rede social, redes sociais, réseau, réseau social, réseaux sociaux, "
+    "plateforme, plattform, netzwerk, soziales netzwerk, rete sociale, piattaforma, platforma, "
+    "sosyal ağ, canal, channel, kanal, canale, medium, sns, платформа, соцсеть, социальная сеть, "
+    "플랫폼, 채널, プラットフォーム, 平台, منصة, แพลตฟอร์ม"
 )
+PLATFORM_ENDS = frozenset(words("s name names or and used o y e 1"))
 OTHERS_WORDS = frozenset(
     words("other others otra otras otro otros outra outras autre autres andere altre")
 )
@@ -2551,12 +2553,20 @@ def choose_column(columns: Iterable[Column], allowed: Collection[Rule]) -> tuple
 def find_platform_column(header: Sequence[str], columns: Sequence[Sequence[str]]) -> int | None:
     """Return the index of the first column that names the network of each row, if there is one."""
     for index, (title, cells) in enumerate(zip(header, columns)):
-        text = fold(title)
-        if ends_header(NAMES_PLATFORM, text) and OTHERS_WORDS.isdisjoint(text.split()):
+        if names_platform(title):
             sample = sample_cells(cells)
             if NETWORKS_SHARE * sum(map(names_network, sample)) > len(sample):
                 return index
     return None
+
+
+def names_platform(header: str) -> bool:
+    """Return whether a header says platform; `Platform (IG, X)` does, `Channel link` does not."""
+    text = NAMES_OTHER.sub(" ", NAMES_INSTAGRAM.sub(" ", fold(header)))
+    before, *after = NAMES_PLATFORM.split(text)
+    if not after or not OTHERS_WORDS.isdisjoint(before.split()):
+        return False
+    return PLATFORM_ENDS.issuperset(after[-1].split())
 
 
 def names_network(cell: str) -> bool:

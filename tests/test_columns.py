@@ -12,6 +12,10 @@ from conftest import World, profile, sheet_of
 from instagram_enrichment import UnusableError, header_kind
 
 
+def many(header: str, rows: list[str]) -> bytes:
+    return "\n".join([header, *rows, ""]).encode()
+
+
 class Listing(NamedTuple):
     """A list as people keep it, and what of it is fetched; nothing if it has to be refused."""
 
@@ -329,6 +333,27 @@ LISTS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("header", "is_platform"),
+    [
+        *((header, True) for header in ("Platform", "Platforms", "Main platform", "Red social")),
+        *(
+            (header, True)
+            for header in ("Platform (IG, X)", "Redes sociales", "Réseau social", "SNS")
+        ),
+        *((header, False) for header in ("Other platforms", "Channel link", "Social media handle")),
+        *((header, False) for header in ("Otras redes", "Platform fee", "Networking", "Redes")),
+    ],
+)
+def test_a_column_of_platforms_is_told_by_its_header_and_its_cells(
+    tmp_path: Path, header: str, is_platform: bool
+) -> None:
+    rows = ["@osk,TikTok", "@tam,Instagram", "@velmo,YouTube"]
+    sheet = sheet_of(tmp_path, many(f'Handle,"{header}"', rows))
+    fetched = [row.username for row in sheet.rows if row.username]
+    assert fetched == (["tam"] if is_platform else ["osk", "tam", "velmo"])
+
+
 HEADERS = {
     "INSTAGRAM": """
         Instagram | INSTAGRAM | IG link | contact:instagram | Instagram page | instagram_handle |
@@ -537,10 +562,6 @@ def test_username_column_is_the_one_that_is_fetched(world: World) -> None:
     filled = ["@wrong", "@osk.arwen", "Blogger", "The biography of osk.arwen"]
     assert world.rows == [["Handle", "Second", "GENRE", "Details"], filled]
     assert world.standin.names == ["osk.arwen"]
-
-
-def many(header: str, rows: list[str]) -> bytes:
-    return "\n".join([header, *rows, ""]).encode()
 
 
 def test_one_plain_word_in_most_of_ten_cells_is_no_column_of_handles(tmp_path: Path) -> None:
