@@ -233,6 +233,7 @@ WIDE_PUNCTUATION = str.maketrans("＠：（）／，", "@:()/,")  # of East Asia
 INSTAGRAM_HOSTS = ("instagram.com", "instagr.am", "www.instagram.com")
 LONGEST_TEXT = 2000  # characters of a cell with a name in it
 LONGEST_NOTE = 100  # characters of a cell that is a plain name and a note on its network
+MARKS = re.compile(r"[@/:(\[–—-]")  # without one, a text has no name, no address and no note
 LOGIN_NEXT = re.compile(r"accounts/login/?\?.*?\bnext=([^&]*)", re.IGNORECASE)
 INSTAGRAM_URL = re.compile(  # or a broken one, as `https//instagram.com/name`
     r"(?:[a-z]+(?::/*|//))?/*(?:(?:w{2,4}|m)\.)?(?:instagram\.com|instagr\.am)(?::443)?"
@@ -333,8 +334,8 @@ def parse_handle(cell: str) -> Handle:
     if says_none(text):
         return Handle(None, HandleKind.NONE)
     longest = LONGEST_TEXT if "@" in text or "nstag" in text.lower() else LONGEST_NOTE
-    if len(text) > longest:
-        return Handle(None, HandleKind.INVALID)
+    if len(text) > longest or not MARKS.search(text):
+        return Handle(None, HandleKind.LABEL if is_number(text) else HandleKind.INVALID)
     return parse_text(text)
 
 
