@@ -2370,11 +2370,13 @@ TEXT_PHRASES = (  # headers of texts, in which names are those of others
     "caption, mention, mentions, mentioned, menciones, tagged, tags, comment, comments, "
     "comentarios, commentaires, kommentar, note, notes, notas, remark, remarks, bemerkungen"
 )
-COMPANION_WORDS = words(  # what may follow the name of Instagram, or of a handle, in a header
-    "s com handle handles name names id ids link links url urls page pages web address contact "
-    "official optional required please of or the if in on at for from with without and de del do "
-    "da di du des der die das van von y e ex eg o und et a nombre nome nom enlace lien seite "
-    "pagina adresse direccion endereco ссылка имя 링크 주소 リンク 名 链接 رابط"
+COMPANION_WORDS = frozenset(  # what may follow the name of Instagram or of a handle in a header
+    words(
+        "s com handle handles name names id ids link links url urls page pages web address "
+        "contact  official optional required please of or the if in on at for from with without "
+        "and de del do  da di du des der die das van von y e ex eg o und et a nombre nome nom "
+        "enlace lien seite  pagina adresse direccion endereco ссылка имя 링크 주소 リンク 名 链接 رابط"
+    )
 )
 PLATFORM_PHRASES = (
     "platform, network, social network, social media, plataforma, red, red social, "
@@ -3027,11 +3029,23 @@ def header_index(rows: Sequence[Sequence[str]]) -> int:
     titles = itertools.takewhile(
         lambda pair: is_title(rows[pair[0]], rows[pair[1]]), zip(filled, filled[1:])
     )
-    header = filled[len(list(titles))]
-    is_known = any(header_kind(name) < HeaderKind.ANYTHING for name in rows[header])
-    is_wide = [len(rows[index]) > 1 for index in filled if index >= header]
-    is_table = is_known or 2 * sum(is_wide) > len(is_wide)  # and no list of one column
-    return header if is_table else filled[0]
+    first, header = filled[0], filled[len(list(titles))]
+    is_first_known, is_header_known = names_handles(rows[first]), names_handles(rows[header])
+    if is_first_known != is_header_known:
+        is_table = is_header_known and len(rows[header]) > 1
+    else:
+        is_wide = [len(rows[index]) > 1 for index in filled if index >= header]
+        is_table = 2 * sum(is_wide) > len(is_wide)
+    return header if is_table else first  # of a list of one column, no row is a title
+
+
+def names_handles(header: Iterable[str]) -> bool:
+    """Return whether one of the headers names an account and nothing else, as no username does."""
+    for text in map(fold, header):
+        others = NAMES_ANY_ACCOUNT.sub(" ", text)
+        if others != text and COMPANION_WORDS.issuperset(others.split()):
+            return True
+    return False
 
 
 def is_title(row: Sequence[str], below: Iterable[str]) -> bool:
