@@ -2373,9 +2373,10 @@ TEXT_PHRASES = (  # headers of texts, in which names are those of others
 COMPANION_WORDS = frozenset(  # what may follow the name of Instagram or of a handle in a header
     words(
         "s com handle handles name names id ids link links url urls page pages web address "
-        "contact  official optional required please of or the if in on at for from with without "
-        "and de del do  da di du des der die das van von y e ex eg o und et a nombre nome nom "
-        "enlace lien seite  pagina adresse direccion endereco ссылка имя 링크 주소 リンク 名 链接 رابط"
+        "contact official optional required please of or the if in on at for from with "
+        "without and de del do da di du des der die das van von y e ex eg o und et a nombre "
+        "nome nom enlace lien seite pagina adresse direccion endereco ссылка имя 링크 주소 リンク "
+        "名 链接 رابط"
     )
 )
 PLATFORM_PHRASES = (
