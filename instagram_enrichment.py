@@ -205,9 +205,9 @@ RESERVED_PATHS = words(  # what follows instagram.com/ instead of a username
     "p reel reels tv stories explore accounts direct about share s n web legal developer popular "
     "challenge oauth graphql api invites channel ar lite http https instagram.com"
 )
-NONE_WORDS = frozenset(  # what people write where there is none; many are real accounts, too
+NONE_WORDS = frozenset(  # for "no handle"; accounts, too, which take an `@` or an address
     words(
-        "none null nil nan na n/a #n/a n.a n.d n/d n.v k.a s/d no unknown tbd tba tbc todo soon "
+        "- -- – — ? none null nil nan na n/a #n/a n.a n.d n/d n.v k.a s/d no unknown tbd tba tbc todo soon "
         "deleted removed private missing empty blank undefined unavailable inactive suspended "
         "disabled banned closed pending invalid error #ref! #value! #name? #error! notfound "
         "not_found x xx xxx 0 false not_available no_instagram no_account sin_instagram "
@@ -216,7 +216,7 @@ NONE_WORDS = frozenset(  # what people write where there is none; many are real 
         "leer unbekannt nessuno nessuna sconosciuto geen brak yok нет 없음 なし 无 無"
     )
 )
-LABEL_WORDS = frozenset(  # of check boxes, links, totals, headers and networks; accounts, too
+LABEL_WORDS = frozenset(  # of check boxes, links, totals, headers and networks; likewise
     words(
         "yes true y n ok done check checked ja nein si oui non sim wahr falsch verdadero "
         "verdadeiro falso vrai faux link links url here click view open profile profil perfil page "
@@ -225,9 +225,9 @@ LABEL_WORDS = frozenset(  # of check boxes, links, totals, headers and networks;
         "linkedin pinterest telegram twitch bluesky yt fb tt instagram.com instagr.am"
     )
 )
-NUMBER = re.compile(r"[\d._]*\d[\d._]*(?:k|m|b|mn|mio|mil|tsd|million|millions)?")
+NUMBER = re.compile(r"[._]*\d[\d._]*(?:k|m|b|mn|mio|mil|tsd|million|millions)?")
 WEBSITE = re.compile(r"www\..*|.*\.(?:com|net|org)")  # but ana.art and ana.co are names
-END_PUNCTUATION = ".,;:!/*'"
+END_PUNCTUATION = ",;:!/*'"
 SIMPLE_CELL = re.compile(rf"(@?)([A-Za-z0-9._]+)[{END_PUNCTUATION}]*")
 WIDE_PUNCTUATION = str.maketrans("＠：（）／，", "@:()/,")  # of East Asian keyboards
 INSTAGRAM_HOSTS = ("instagram.com", "instagr.am", "www.instagram.com")
@@ -289,17 +289,19 @@ TOKEN = re.compile(  # what matters in a cell that is more than one word
 
 
 class HandleKind(Enum):
-    """What a handle cell holds; those that are not usable, in the log's words."""
+    """What a handle cell holds."""
 
+    # Usable:
     ADDRESS = "the address of a profile"
     MENTION = "an @name"
     TEXT = "a text with one name"
     WORD = "a plain word that may be a name"
+    # Not usable; these are the words of the log:
     NONE = "empty, or none"
     LABEL = "a number, a website or a label"
     SEVERAL = "more than one name"
     OTHER_NETWORK = "on another network"
-    OTHER_ADDRESS = "an address on Instagram, but no profile's"
+    OTHER_ADDRESS = "an Instagram address, but not of a profile"
     INVALID = "not a username"
     UNSURE = "a plain word in a column that may hold other things"
 
@@ -351,7 +353,7 @@ def says_none(text: str) -> bool:
 
 
 def parse_word(word: str) -> Handle:
-    """Read a word without `@`: a username, unless people write it for something else."""
+    """Read a word without `@`: a username, unless it stands for none, a number or a label."""
     name = word.lower().rstrip(".")
     if says_none(name):
         return Handle(None, HandleKind.NONE)
@@ -395,7 +397,7 @@ def parse_address(url: str) -> Handle | None:
     first, second, *_ = [*filter(None, re.split(r"[?#&]", path)[0].split("/")), "", ""]
     if first.lower() in ("stories", "_u") and second.lower() != "highlights":
         first = second
-    name = first.lstrip("@").rstrip(END_PUNCTUATION.replace(".", ""))
+    name = first.lstrip("@").rstrip(END_PUNCTUATION)
     if not name or name.lower() in RESERVED_PATHS:
         return Handle(None, HandleKind.OTHER_ADDRESS)
     return parse_username(name, HandleKind.ADDRESS)
@@ -442,7 +444,7 @@ def names_in_part(part: int, tokens: Sequence[re.Match[str]]) -> list[NameInText
 
 
 def noted_word(tokens: Sequence[re.Match[str]]) -> re.Match[str] | None:
-    """Return the one plain word of a part that has nothing else but notes on its network."""
+    """Return the only plain word of a part, if all else in it is notes, as in `nira - IG`."""
     plain = [token for token in tokens if token.lastgroup == "word"]
     notes = [token for token in tokens if token.lastgroup in (INSTAGRAM, OTHER_NETWORK)]
     is_alone = len(plain) == 1 and len(tokens) == 1 + len(notes)
@@ -468,7 +470,7 @@ def add_networks(names: list[NameInText], parts: Iterable[Sequence[re.Match[str]
             noted = after
         elif is_after_dash(note) and before:
             noted = before[-1:]
-        elif note.lastgroup == "url":  # which is an account of its own
+        elif note.lastgroup == "url":  # which says nothing of names in other parts
             noted = beside
         else:
             noted = beside or names
@@ -501,7 +503,7 @@ def is_on_other_network(url: str) -> bool:
 
 
 def kind_without_name(text: str, tokens: Iterable[re.Match[str]]) -> HandleKind:
-    """Say what a text is that has no name in it."""
+    """Return the kind of a text that holds no name."""
     addresses = [token[0] for token in tokens if token.lastgroup == "url"]
     if any(map(parse_address, addresses)):
         return HandleKind.OTHER_ADDRESS
@@ -2386,8 +2388,8 @@ PLATFORM_PHRASES = (
     "sosyal ağ, canal, channel, kanal, canale, medium, sns, платформа, соцсеть, социальная сеть, "
     "플랫폼, 채널, プラットフォーム, 平台, منصة, แพลตฟอร์ม"
 )
-PLATFORM_ENDS = frozenset(words("s name names or and used o y e 1"))
-OTHERS_WORDS = frozenset(
+PLATFORM_ENDS = frozenset(words("s name names or and used o y e 1"))  # what may follow it
+OTHERS_WORDS = frozenset(  # what may not stand before it: `Other platforms` is not about the row
     words("other others otra otras otro otros outra outras autre autres andere altre")
 )
 SAMPLE_SIZE = 500  # cells of a column, which keep a list of 40,000 rows fast
@@ -2474,18 +2476,18 @@ def ends_header(pattern: re.Pattern[str], text: str) -> bool:
 
 
 class Rule(IntEnum):
-    """Why a column is taken for the one of the handles; the first that one fits decides."""
+    """The rules that find the handle column, strongest first; addresses count as an @name, too."""
 
     ADDRESSES = 1  # most cells are addresses of profiles
-    INSTAGRAM = 2  # the header names Instagram, and half of the cells are usable
-    HANDLE_MENTIONS = 3  # the header names a handle, and half of the cells are an @name
-    HANDLE = 4  # the header names a handle, and half of the cells are usable
-    MENTIONS = 5  # two thirds of the cells are an @name or a text with one
-    INSTAGRAM_MENTIONS = 6  # the header names Instagram, and a tenth is an address or has an @name
+    INSTAGRAM = 2  # the header names Instagram, and at least half of the cells are usable
+    HANDLE_MENTIONS = 3  # the header names a handle, and at least half of the cells are an @name
+    HANDLE = 4  # the header names a handle, and at least half of the cells are usable
+    MENTIONS = 5  # at least two thirds of the cells are an @name or a text with one
+    INSTAGRAM_MENTIONS = 6  # the header names Instagram, and more than a tenth has an @name
 
 
 class Column(NamedTuple):
-    """What a sample of a column's cells holds; those that say there is none are left out."""
+    """What a sample of a column's cells holds; cells that say "none" are not counted."""
 
     position: int
     header: HeaderKind
@@ -2521,7 +2523,8 @@ def sample_column(index: int, header: str, values: Iterable[str]) -> Column:
     """Look at a sample of a column's cells."""
     kinds: Counter[HandleKind] = Counter()
     plain_words: Counter[str | None] = Counter()
-    for cell, count in Counter(sample_cells(values)).items():
+    filled = [cell for cell in values if (text := cell.strip().lower()) and text not in NONE_WORDS]
+    for cell, count in Counter(sample_cells(filled)).items():
         username, kind = parse_handle(cell)
         kinds[kind] += count
         if kind is HandleKind.WORD:
@@ -2531,11 +2534,10 @@ def sample_column(index: int, header: str, values: Iterable[str]) -> Column:
     return Column(index, header_kind(header), cells, kinds, repeats_word)
 
 
-def sample_cells(values: Iterable[str]) -> list[str]:
-    """Return those of a column's cells that don't say none; at most 500, evenly spread."""
-    filled = [cell for cell in values if (text := cell.strip().lower()) and text not in NONE_WORDS]
-    step = max(len(filled) / SAMPLE_SIZE, 1.0)
-    return [filled[int(number * step)] for number in range(min(len(filled), SAMPLE_SIZE))]
+def sample_cells(cells: Sequence[str]) -> list[str]:
+    """Return at most 500 of the cells, evenly spread."""
+    step = max(len(cells) / SAMPLE_SIZE, 1.0)
+    return [cells[int(number * step)] for number in range(min(len(cells), SAMPLE_SIZE))]
 
 
 def choose_column(columns: Iterable[Column], allowed: Collection[Rule]) -> tuple[int, Rule] | None:
@@ -2558,19 +2560,20 @@ def find_platform_column(header: Sequence[str], columns: Sequence[Sequence[str]]
     """Return the index of the first column that names the network of each row, if there is one."""
     for index, (title, cells) in enumerate(zip(header, columns)):
         if names_platform(title):
-            sample = sample_cells(cells)
+            sample = sample_cells(list(filter(str.strip, cells)))  # X is a network here, not none
             if NETWORKS_SHARE * sum(map(names_network, sample)) > len(sample):
                 return index
     return None
 
 
 def names_platform(header: str) -> bool:
-    """Return whether a header says platform; `Platform (IG, X)` does, `Channel link` does not."""
-    text = NAMES_OTHER.sub(" ", NAMES_INSTAGRAM.sub(" ", fold(header)))
-    before, *after = NAMES_PLATFORM.split(text)
-    if not after or not OTHERS_WORDS.isdisjoint(before.split()):
+    """Return whether a header asks for a platform: `Platform (IG, X)`; not `YouTube channel`."""
+    before, *after = NAMES_PLATFORM.split(fold(header))
+    is_one_of_them = NAMES_OTHER.search(before) or not OTHERS_WORDS.isdisjoint(before.split())
+    if not after or is_one_of_them:
         return False
-    return PLATFORM_ENDS.issuperset(after[-1].split())
+    end = NAMES_OTHER.sub(" ", NAMES_INSTAGRAM.sub(" ", after[-1]))
+    return PLATFORM_ENDS.issuperset(end.split())
 
 
 def names_network(cell: str) -> bool:
@@ -2581,9 +2584,9 @@ def names_network(cell: str) -> bool:
 
 @functools.lru_cache
 def may_be_on_instagram(platform_cell: str) -> bool:
-    """Return whether the network of a row is Instagram, if not only that, or is not given."""
+    """Return whether a platform cell is empty, or names Instagram, if not only that."""
     text = fold(platform_cell)
-    is_other = NAMES_OTHER.search(text)  # as X, which elsewhere says that there is none
+    is_other = NAMES_OTHER.search(text)  # as X does, which elsewhere stands for none
     is_given = is_other or not says_none(platform_cell.strip())
     return bool(NAMES_INSTAGRAM.search(text)) or not is_given
 
@@ -2919,8 +2922,8 @@ class Sheet:
     ) -> tuple[int, Rule]:
         """Return the index of the handle column, and the rule by which it was found.
 
-        Where nothing in the list says Instagram, but its title or a column of addresses says
-        another network, the names may be on that one: only addresses of profiles are taken.
+        Where no header, line above it or platform cell names Instagram, but a title or a column of
+        addresses another network, the names may be on that one: only addresses are taken.
         """
         samples = [
             sample_column(index, title, cells)
@@ -2928,10 +2931,8 @@ class Sheet:
             if index not in self._columns.values()
         ]
         above = self._above_header.splitlines()
-        said = [*above, *self.header]
-        if platform is not None:
-            said += set(columns[platform])
-        says_instagram = any(NAMES_INSTAGRAM.search(fold(text)) for text in said)
+        texts = {*above, *self.header, *(columns[platform] if platform is not None else ())}
+        says_instagram = any(NAMES_INSTAGRAM.search(fold(text)) for text in texts)
         says_other = any(LONG_NAME.search(fold(line)) for line in above) or any(
             column.is_on_other_network() for column in samples
         )
@@ -2953,7 +2954,7 @@ class Sheet:
         return index
 
     def _refuse_columns(self, what: str, flag: str) -> NoReturn:
-        """Refuse the list for want of a column, naming those that there are."""
+        """Refuse the list, and name its columns, so that the user can pick one."""
         columns = ", ".join(f"'{printable(name)}'" for name in self.header[:LISTED_COLUMNS])
         others = len(self.header) - LISTED_COLUMNS
         more = f" and {others} more" if others > 0 else ""
@@ -3027,21 +3028,26 @@ def header_index(rows: Sequence[Sequence[str]]) -> int:
     filled = [index for index, row in enumerate(rows) if any(map(str.strip, row))]
     if not filled:
         return 0
-    titles = itertools.takewhile(
-        lambda pair: is_title(rows[pair[0]], rows[pair[1]]), zip(filled, filled[1:])
-    )
-    first, header = filled[0], filled[len(list(titles))]
+    pairs = zip(filled, filled[1:])
+    header = next((at for at, below in pairs if not is_title(rows[at], rows[below])), filled[-1])
+    return header if is_table(rows, filled[0], header) else filled[0]
+
+
+def is_table(rows: Sequence[Sequence[str]], first: int, header: int) -> bool:
+    """Return whether there is a table from a header on, so that the rows from the first are titles.
+
+    A list of one column has none. It is one if only its first row names an account; or, where that
+    does not tell, if most rows have one cell.
+    """
     is_first_known, is_header_known = names_handles(rows[first]), names_handles(rows[header])
     if is_first_known != is_header_known:
-        is_table = is_header_known and len(rows[header]) > 1
-    else:
-        is_wide = [len(rows[index]) > 1 for index in filled if index >= header]
-        is_table = 2 * sum(is_wide) > len(is_wide)
-    return header if is_table else first  # of a list of one column, no row is a title
+        return is_header_known and len(rows[header]) > 1
+    is_wide = [len(row) > 1 for row in rows[header:] if any(map(str.strip, row))]
+    return 2 * sum(is_wide) > len(is_wide)
 
 
 def names_handles(header: Iterable[str]) -> bool:
-    """Return whether one of the headers names an account and nothing else, as no username does."""
+    """Return whether one of the headers is made up of account words only, as no username is."""
     for text in map(fold, header):
         others = NAMES_ANY_ACCOUNT.sub(" ", text)
         if others != text and COMPANION_WORDS.issuperset(others.split()):
@@ -3442,7 +3448,7 @@ def describe(profile: Profile, fields: Collection[str]) -> str:
 
 
 def log_columns(sheet: Sheet, is_named: bool) -> None:
-    """Log which columns the handles come from and the texts go to; a person can tell if it's wrong.
+    """Log the handle column, its first handles and the columns to fill: a wrong guess is seen.
 
     `is_named` is whether the user named the column of the handles: it is taken whatever it holds.
     """
@@ -3465,7 +3471,7 @@ def log_columns(sheet: Sheet, is_named: bool) -> None:
     cells = sum(row.handle.kind is not HandleKind.NONE for row in sheet.rows)
     if is_named and 2 * usable < cells:
         log.warning(
-            "Only %d of the %d cells in column '%s' hold a usable handle: is it the right one?",
+            "Only %d of the %d filled cells in column '%s' hold a usable handle: is it the right one?",
             usable,
             cells,
             printable(sheet.handle_header),

@@ -243,6 +243,10 @@ LISTS = [
         "Handle",
         "nira.voss osk.arwen velmo tam",
     ),
+    Listing(
+        "a platform column of nothing but X",
+        "Platform,Handle\nX,@nira_x\nX,@osk_x\nX,@vel_x\nX,@tam_x\n",
+    ),
     # Sparse columns
     Listing(
         "most cells are #N/A",
@@ -341,7 +345,11 @@ LISTS = [
             (header, True)
             for header in ("Platform (IG, X)", "Redes sociales", "Réseau social", "SNS")
         ),
-        *((header, False) for header in ("Other platforms", "Channel link", "Social media handle")),
+        *(
+            (header, False)
+            for header in ("Other platforms", "YouTube channel", "Social media handle")
+        ),
+        *((header, False) for header in ("Channel link", "Telegram Network")),
         *((header, False) for header in ("Otras redes", "Platform fee", "Networking", "Redes")),
     ],
 )
@@ -755,10 +763,10 @@ def test_a_named_column_of_few_usable_cells_is_taken_and_said_so(world: World) -
     world.input.write_text("Name,Handle\nOsk Arwen,@osk\n@osk,@osk\nTam Orrel,@osk\n#N/A,@osk\n")
     result = world.run("--username-column", "Name")
     assert result.code == 0
-    warning = "Only 1 of the 3 cells in column 'Name' hold a usable handle"
+    warning = "Only 1 of the 3 filled cells in column 'Name' hold a usable handle"
     assert warning in result.log
     assert result.log.index(warning) < result.log.index("@osk: Blogger")
-    assert "cells in column" not in world.run("--username-column", "Handle").log
+    assert "filled cells in column" not in world.run("--username-column", "Handle").log
 
 
 def test_rows_without_a_usable_handle_are_told_by_kind_with_the_first_of_them(

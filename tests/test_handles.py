@@ -282,3 +282,12 @@ def test_whatever_a_cell_holds_the_username_follows_instagrams_rule(cell: str) -
     username = parse_handle(cell).username
     assert username is None or re.fullmatch(r"[a-z0-9._]{1,30}", username)
     assert username is None or username in cell.lower().replace("\u212a", "k")
+
+
+@pytest.mark.parametrize("text", [".", "1", "@", "a.", "IG: ", "@a ", "instagram.com/", "a@", "[("])
+@pytest.mark.parametrize("end", ["", " a", "x", "@", "\n@osk"])
+def test_the_work_for_a_cell_does_not_grow_with_the_square_of_its_length(
+    text: str, end: str
+) -> None:
+    # Twenty thousand steps take no time; their square would take minutes.
+    assert parse_handle(text * 20_000 + end) is not None
