@@ -203,36 +203,44 @@ def words(text: str) -> list[str]:
 USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
 RESERVED_PATHS = words(  # what follows instagram.com/ instead of a username
     "p reel reels tv stories explore accounts direct about share s n web legal developer popular "
-    "challenge oauth graphql api invites channel ar lite http https instagram.com"
+    "challenge oauth graphql api invites channel ar lite http https instagram.com "
+    "www.instagram.com a _n guide guides"
 )
 NONE_WORDS = frozenset(  # for "no handle"; accounts, too, which take an `@` or an address
     words(
-        "- -- – — ? none null nil nan na n/a #n/a n.a n.d n/d n.v k.a s/d no unknown tbd tba tbc todo soon "
-        "deleted removed private missing empty blank undefined unavailable inactive suspended "
-        "disabled banned closed pending invalid error #ref! #value! #name? #error! notfound "
-        "not_found x xx xxx 0 false not_available no_instagram no_account sin_instagram "
-        "no_tiene ninguno ninguna nada sin desconocido pendiente privado privada borrado "
-        "eliminado nenhum nenhuma desconhecido aucun aucune inconnu kein keine keins keiner "
-        "leer unbekannt nessuno nessuna sconosciuto geen brak yok нет 없음 なし 无 無"
+        "- -- – — ? none null nil nan na n/a #n/a n.a n.d n/d n.v k.a s/d no unknown tbd tba "
+        "tbc todo soon deleted removed private missing empty blank undefined unavailable "
+        "inactive suspended disabled banned closed pending invalid error #ref! #value! #name? "
+        "#error! notfound not_found x xx xxx 0 false not_available no_instagram no_account "
+        "sin_instagram no_tiene ninguno ninguna nada sin desconocido pendiente privado "
+        "privada borrado eliminado nenhum nenhuma desconhecido aucun aucune inconnu kein "
+        "keine keins keiner leer unbekannt nessuno nessuna sconosciuto geen brak yok нет 없음 "
+        "なし 无 無 nope noig no_ig nohandle nonexistent hidden expired duplicate same ditto idem "
+        "various several unsure tidak nema neant vide rien nichts vuoto vazio vacio niente "
+        "ingen nincs pas sem"
     )
 )
 LABEL_WORDS = frozenset(  # of check boxes, links, totals, headers and networks; likewise
     words(
         "yes true y n ok done check checked ja nein si oui non sim wahr falsch verdadero "
-        "verdadeiro falso vrai faux link links url here click view open profile profil perfil page "
-        "website web site email mail total totals sum average count handle handles username user "
-        "usuario account instagram insta ig twitter tiktok youtube facebook threads snapchat "
-        "linkedin pinterest telegram twitch bluesky yt fb tt instagram.com instagr.am"
+        "verdadeiro falso vrai faux link links url here click view open profile profil perfil "
+        "page website web site email mail total totals sum average count handle handles "
+        "username user usuario account instagram insta ig twitter tiktok youtube facebook "
+        "threads snapchat linkedin pinterest telegram twitch bluesky yt fb tt instagram.com "
+        "instagr.am followed unfollowed requested active dormant high low medium verified "
+        "unverified tak nie evet hayir var presente sent replied waiting contacted subtotal "
+        "grand median max min string required"
     )
 )
 NUMBER = re.compile(r"[._]*\d[\d._]*(?:k|m|b|mn|mio|mil|tsd|million|millions)?")
 WEBSITE = re.compile(r"www\..*|.*\.(?:com|net|org)")  # but ana.art and ana.co are names
 END_PUNCTUATION = ",;:!/*'"
-SIMPLE_CELL = re.compile(rf"(@?)([A-Za-z0-9._]+)[{END_PUNCTUATION}]*")
+SIMPLE_CELL = re.compile(rf"""[='"(]*(@?)([A-Za-z0-9._]+)[{END_PUNCTUATION}")]*""")
 WIDE_PUNCTUATION = str.maketrans("＠：（）／，", "@:()/,")  # of East Asian keyboards
 INSTAGRAM_HOSTS = ("instagram.com", "instagr.am", "www.instagram.com")
 LONGEST_TEXT = 2000  # characters of a cell with a name in it
 LONGEST_NOTE = 100  # characters of a cell that is a plain name and a note on its network
+DISPLAY_NAME = re.compile(r"(?i:instagram\.com/)[A-Z][\w.]* [A-Z]")  # pasted behind the address
 MARKS = re.compile(r"[@/:(\[–—-]")  # without one, a text has no name, no address and no note
 LOGIN_NEXT = re.compile(r"accounts/login/?\?.*?\bnext=([^&]*)", re.IGNORECASE)
 INSTAGRAM_URL = re.compile(  # or a broken one, as `https//instagram.com/name`
@@ -243,13 +251,15 @@ INSTAGRAM_URL = re.compile(  # or a broken one, as `https//instagram.com/name`
 
 # Names of networks, for cells and headers; a space in them may be there or not.
 INSTAGRAM_NAMES = (
-    "instagram, instragram, instgram, insta, ig, инстаграмм, инстаграм, инста, 인스타그램, 인스타, "
+    "insta gram, instragram, instgram, insta, ig, инстаграмм, инстаграм, инста, 인스타그램, "
+    "인스타, "
     "インスタグラム, インスタ, انستغرام, إنستغرام, انستقرام, انستجرام, อินสตาแกรม, ไอจี, इंस्टाग्राम"
 )
 LONG_NETWORK_NAMES = (  # which may be a part of a longer word
     "tik tok, you tube, twitter, face book, blue sky, snap chat, linked in, pinterest, telegram, "
-    "twitch, whats app, we chat, weibo, douyin, discord, reddit, tumblr, spotify, soundcloud, "
-    "mastodon, vkontakte, patreon, substack, onlyfans, bilibili, "
+    "twitch, whats app, we chat, weibo, douyin, discord, reddit, tumblr, spotify, sound cloud, "
+    "mastodon, v kontakte, patreon, substack, only fans, bili bili, truth social, venmo, git hub, "
+    "cash app, paypal, kakao talk, 카카오톡, "
     "твиттер, тик ток, ютуб, ютюб, фейсбук, телеграм, вконтакте, "
     "트위터, 틱톡, 유튜브, 페이스북, ツイッター, ユーチューブ, ティックトック, フェイスブック, "
     "推特, 抖音, 微博, 小红书, 小紅書, تويتر, تيك توك, يوتيوب, فيسبوك, ทวิตเตอร์, ยูทูบ, เฟซบุ๊ก"
@@ -265,10 +275,16 @@ def alternatives(phrases: str) -> str:
 
 
 INSTAGRAM, OTHER_NETWORK = "instagram", "other_network"  # groups of TOKEN
+HINT = "hint"  # that a name may be on Instagram
 LONG_NAME = re.compile(alternatives(LONG_NETWORK_NAMES))
 COLON = re.compile(r"\s*:")
 DASHES = ("(", "[", "-", "–", "—")
 NAME_END = r"(?![.@-]?\w)"
+ONE_NETWORK = f"(?:{alternatives(LONG_NETWORK_NAMES)}|{alternatives(SHORT_NETWORK_NAMES)})"
+AND = r"(?:[ ]?[&/+][ ]?|[ ](?:and|y|e|und|et)[ ])"  # `IG & TikTok` is one note
+NEGATIONS = frozenset(
+    words("no not non never without kein keine nicht sin sem sans pas senza ohne нет 없음")
+)
 TOKEN = re.compile(  # what matters in a cell that is more than one word
     rf"""
     (?P<url> (?<![\w.-]) (?:[a-z]+:?// | (?:[\w-]+\.)+[a-z]{{2,}}/ | www\.
@@ -276,8 +292,12 @@ TOKEN = re.compile(  # what matters in a cell that is more than one word
              [^\s"'<>()\[\]{{}}|,;]* )
     | (?P<email> (?<![\w.+-]) \w[\w.+-]*@[\w.@-]* )
     | (?P<mention> @[\w.\u0300-\u036f]+(?:[/@-][\w.@\u0300-\u036f]+)* )
-    | (?P<instagram> (?<![\w.-]) (?:{alternatives(INSTAGRAM_NAMES)}) {NAME_END} )
+    | (?P<instagram> (?<![\w.-]) (?: {ONE_NETWORK} {AND})? (?:{alternatives(INSTAGRAM_NAMES)})
+                     (?: {AND} {ONE_NETWORK})? {NAME_END} )
     | (?P<other_network> (?<![\w.-]) (?:{alternatives(LONG_NETWORK_NAMES)}) {NAME_END}
+                         | (?<![\w.-]) (?:yt|fb|tt|vk|tg) {NAME_END}
+                         | \A (?:{alternatives(SHORT_NETWORK_NAMES)}) (?=\s*[|–—-]?\s*@)
+                         | (?<![\w.-]) (?:{alternatives(SHORT_NETWORK_NAMES)}) (?=[\])\s]*\Z)
                          | (?<=\() (?:{alternatives(SHORT_NETWORK_NAMES)}) (?=\))
                          | (?<=[-–—,;/|&+][ ]) (?:{alternatives(SHORT_NETWORK_NAMES)}) {NAME_END}
                          | (?<![\w.-]) (?:{alternatives(SHORT_NETWORK_NAMES)}) (?=\s*:) )
@@ -317,9 +337,10 @@ class NameInText(NamedTuple):
     """A name in a text, and the networks that the notes beside it name."""
 
     position: int
+    end: int
     part: int
     handle: Handle
-    networks: set[str]  # of INSTAGRAM and OTHER_NETWORK
+    networks: set[str]  # of INSTAGRAM, OTHER_NETWORK and HINT
 
 
 def parse_handle(cell: str) -> Handle:
@@ -328,6 +349,8 @@ def parse_handle(cell: str) -> Handle:
     Where notes name networks, as in `@a - IG / @b - YT`, it is the one on Instagram.
     """
     text = cell.strip()
+    if len(text) > LONGEST_TEXT:
+        return Handle(None, HandleKind.INVALID)
     if not text.isascii():
         text = plain_characters(text)
     if simple := SIMPLE_CELL.fullmatch(text):
@@ -335,8 +358,8 @@ def parse_handle(cell: str) -> Handle:
         return parse_mention(name, HandleKind.MENTION) if at_sign else parse_word(name)
     if says_none(text):
         return Handle(None, HandleKind.NONE)
-    longest = LONGEST_TEXT if "@" in text or "nstag" in text.lower() else LONGEST_NOTE
-    if len(text) > longest or not MARKS.search(text):
+    is_long = len(text) > LONGEST_NOTE and "@" not in text and "nstag" not in text.lower()
+    if is_long or DISPLAY_NAME.search(text) or not MARKS.search(text):
         return Handle(None, HandleKind.LABEL if is_number(text) else HandleKind.INVALID)
     return parse_text(text)
 
@@ -393,12 +416,12 @@ def parse_address(url: str) -> Handle | None:
         return None
     path = urllib.parse.unquote(address["path"] or "")
     if login := LOGIN_NEXT.match(path):
-        path = login[1]
+        path = login[1].rpartition("instagram.com/")[2]
     first, second, *_ = [*filter(None, re.split(r"[?#&]", path)[0].split("/")), "", ""]
     if first.lower() in ("stories", "_u") and second.lower() != "highlights":
         first = second
     name = first.lstrip("@").rstrip(END_PUNCTUATION)
-    if not name or name.lower() in RESERVED_PATHS:
+    if not name or name.lower() in RESERVED_PATHS or first.lower().endswith(("http:", "https:")):
         return Handle(None, HandleKind.OTHER_ADDRESS)
     return parse_username(name, HandleKind.ADDRESS)
 
@@ -416,7 +439,8 @@ def parse_text(text: str) -> Handle:
         return Handle(None, kind_without_name(text, itertools.chain(*parts)))
     add_networks(names, parts)
     on_instagram = [name.handle for name in names if INSTAGRAM in name.networks]
-    handles = on_instagram or [name.handle for name in names if not name.networks]
+    hinted = [name.handle for name in names if name.networks == {HINT}]
+    handles = on_instagram or hinted or [name.handle for name in names if not name.networks]
     if not handles:
         return Handle(None, HandleKind.OTHER_NETWORK)
     if len({handle.username for handle in handles}) > 1:
@@ -430,16 +454,16 @@ def names_in_part(part: int, tokens: Sequence[re.Match[str]]) -> list[NameInText
     for token in tokens:
         if token.lastgroup == "mention":
             handle = parse_mention(token[0][1:], HandleKind.TEXT)
-            names.append(NameInText(token.start(), part, handle, set()))
+            names.append(NameInText(*token.span(), part, handle, set()))
         elif token.lastgroup == "url":
             address = parse_address(token[0])
             if address and address.kind is not HandleKind.OTHER_ADDRESS:
-                names.append(NameInText(token.start(), part, address, {INSTAGRAM}))
+                names.append(NameInText(*token.span(), part, address, {INSTAGRAM}))
     if not names and (word := noted_word(tokens)):
         handle = parse_word(word[0])
         if handle.username:
             handle = handle._replace(kind=HandleKind.TEXT)
-            names.append(NameInText(word.start(), part, handle, set()))
+            names.append(NameInText(*word.span(), part, handle, set()))
     return names
 
 
@@ -455,27 +479,34 @@ def noted_word(tokens: Sequence[re.Match[str]]) -> re.Match[str] | None:
 def add_networks(names: list[NameInText], parts: Iterable[Sequence[re.Match[str]]]) -> None:
     """Add to each name the networks that notes say it is on.
 
-    `IG:` is about the names after it, `(IG)` and `- IG` are about the one before; any other note
-    is about each name in its part of the text, or in the whole text if that part has none.
+    `IG:` is about the names after it, `(IG)` and `- IG` are about the one just before. Of other
+    notes, one on Instagram is no more than a hint; one on another network is about each name in
+    its part of the text, or in the whole text if that part has none.
     """
     notes = [
-        (part, token) for part, tokens in enumerate(parts) for token in tokens if network_of(token)
+        (part, token, network)
+        for part, tokens in enumerate(parts)
+        for token in tokens
+        if (network := network_of(token, tokens))
     ]
-    next_notes = [note.start() for _, note in notes[1:]] + [sys.maxsize]
-    for (part, note), next_note in zip(notes, next_notes):
-        before = [name for name in names if name.position < note.start()]
+    next_notes = [note.start() for _, note, _ in notes[1:]] + [sys.maxsize]
+    ends = {name.end: name for name in names}
+    for (part, note, network), next_note in zip(notes, next_notes):
         after = [name for name in names if note.start() < name.position < next_note]
         beside = [name for name in names if name.part == part]
+        just_before = ends.get(len(note.string[: note.start()].rstrip(" ([-–—")))
         if is_before_colon(note) and after:
             noted = after
-        elif is_after_dash(note) and before:
-            noted = before[-1:]
+        elif is_after_dash(note) and just_before:
+            noted = [just_before]
+        elif network == INSTAGRAM:
+            noted, network = ([] if is_before_colon(note) else beside), HINT
         elif note.lastgroup == "url":  # which says nothing of names in other parts
             noted = beside
         else:
             noted = beside or names
         for name in noted:
-            name.networks.add(network_of(note))
+            name.networks.add(network)
 
 
 def is_before_colon(note: re.Match[str]) -> bool:
@@ -489,10 +520,15 @@ def is_after_dash(note: re.Match[str]) -> bool:
     return note.string[max(start - 2, 0) : start].rstrip().endswith(DASHES)
 
 
-def network_of(token: re.Match[str]) -> str:
-    """Return which network a word or an address is of: INSTAGRAM, OTHER_NETWORK or ""."""
+def network_of(token: re.Match[str], part: Iterable[re.Match[str]]) -> str:
+    """Return which network a word or an address is of: INSTAGRAM, OTHER_NETWORK or "".
+
+    In a part with a negation, as in `no IG`, Instagram's name is a note on another one.
+    """
     if token.lastgroup == "url":
         return OTHER_NETWORK if is_on_other_network(token[0]) else ""
+    if token.lastgroup == INSTAGRAM and any(word[0].lower() in NEGATIONS for word in part):
+        return OTHER_NETWORK
     return token.lastgroup if token.lastgroup in (INSTAGRAM, OTHER_NETWORK) else ""
 
 
@@ -2365,12 +2401,15 @@ ABOUT_PHRASES = (  # headers of what is known about an account
     "anzahl, zahl, mail, email, correo, phone, teléfono, telephone, telefon, type, tipo, typ, "
     "status, estado, date, fecha, data, datum, price, precio, preço, preis, prix, cost, budget, "
     "language, idioma, country, país, age, gender, password, manager, agent, picture, photo, foto, "
-    "avatar, size, growth, score, rank, ranking, hashtag, joined, created"
+    "avatar, size, growth, score, rank, ranking, hashtag, joined, created, found, has, contacted, "
+    "follows"
 )
-TEXT_PHRASES = (  # headers of texts, in which names are those of others
+TEXT_PHRASES = (  # headers of texts and of other people, whose names are not those of the list
     "bio, biography, biografía, biographie, description, descripción, descrição, beschreibung, "
-    "caption, mention, mentions, mentioned, menciones, tagged, tags, comment, comments, "
-    "comentarios, commentaires, kommentar, note, notes, notas, remark, remarks, bemerkungen"
+    "referred, referral, friend, friends, agency, competitor, competitors, inspired, "
+    "photographer, credit, invited, sponsor, recommended, caption, mention, mentions, mentioned, "
+    "menciones, tagged, tags, comment, comments, comentarios, commentaires, kommentar, note, "
+    "notes, notas, remark, remarks, bemerkungen"
 )
 COMPANION_WORDS = frozenset(  # what may follow the name of Instagram or of a handle in a header
     words(
@@ -2378,17 +2417,22 @@ COMPANION_WORDS = frozenset(  # what may follow the name of Instagram or of a ha
         "contact official optional required please of or the if in on at for from with "
         "without and de del do da di du des der die das van von y e ex eg o und et a nombre "
         "nome nom enlace lien seite pagina adresse direccion endereco ссылка имя 링크 주소 リンク "
-        "名 链接 رابط"
+        "名 链接 رابط main primary personal business principal privat oficial offiziell ufficiale "
+        "influencer creator blogger channel kanal clean you your we so that to を の 任意 "
+        "계정명 선택 주소를 id를 hesabi adresi adresiniz"
     )
 )
 PLATFORM_PHRASES = (
-    "platform, network, social network, social media, plataforma, red, red social, "
-    "redes sociales, rede, rede social, redes sociais, réseau, réseau social, réseaux sociaux, "
-    "plateforme, plattform, netzwerk, soziales netzwerk, rete sociale, piattaforma, platforma, "
-    "sosyal ağ, canal, channel, kanal, canale, medium, sns, платформа, соцсеть, социальная сеть, "
-    "플랫폼, 채널, プラットフォーム, 平台, منصة, แพลตฟอร์ม"
+    "platform, network, social network, social media, social, medio, plataforma, red, red "
+    "social, redes sociales, rede, rede social, redes sociais, réseau, réseau social, réseaux "
+    "sociaux, plateforme, plattform, netzwerk, soziales netzwerk, rete sociale, piattaforma, "
+    "platforma, sosyal ağ, serwis, mecra, площадка, соц сеть, 매체, canal, channel, kanal, "
+    "canale, medium, sns, платформа, соцсеть, социальная сеть, 플랫폼, 채널, プラットフォーム, 平台, منصة, "
+    "แพลตฟอร์ม"
 )
-PLATFORM_ENDS = frozenset(words("s name names or and used o y e 1"))  # what may follow it
+PLATFORM_ENDS = frozenset(
+    words("s name names type or and used principal digital o y e 1")
+)  # what may follow it
 OTHERS_WORDS = frozenset(  # what may not stand before it: `Other platforms` is not about the row
     words("other others otra otras otro otros outra outras autre autres andere altre")
 )
@@ -2401,7 +2445,9 @@ FIRST_UNSPACED = "\u0e00"  # in scripts from Thai on, words are not told apart b
 LATIN_MARKS = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
 WITHOUT_MARKS = str.maketrans("łıøđ", "liod")  # letters that Unicode doesn't take apart
 WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # `instagramHandle`
-SHORT_NAME = re.compile(r"\b(ig|insta)(?=handle|user|name|url|link|acc|prof|page|id\b)")
+SHORT_NAME = re.compile(
+    r"\b(ig|insta|x|yt|fb|tt|tw|vk|tg)(?=handle|user|name|url|link|acc|prof|page|id\b)"
+)
 
 
 def fold(text: str) -> str:
@@ -2453,15 +2499,17 @@ class HeaderKind(IntEnum):
 def header_kind(header: str) -> HeaderKind:
     """Tell from a header what its column holds."""
     text = fold(header.replace("@", " handle "))
-    if NAMES_OTHER.search(text) and not NAMES_INSTAGRAM.search(text):
+    is_instagram, is_other = NAMES_INSTAGRAM.search(text), NAMES_OTHER.search(text)
+    is_about = NAMES_ABOUT.search(text)
+    if is_other and not is_instagram:
         return HeaderKind.OTHER_NETWORK
-    if NAMES_TEXT.search(text):
+    if NAMES_TEXT.search(text) and (is_about or not is_instagram):
         return HeaderKind.TEXT
-    if NAMES_ABOUT.search(text) or not ends_header(NAMES_ANY_ACCOUNT, text):
+    is_question = is_instagram and NAMES_HANDLE.search(text)  # whatever it goes on to say
+    if is_about or not (is_question or ends_header(NAMES_ANY_ACCOUNT, text)):
         return HeaderKind.ANYTHING
-    if NAMES_INSTAGRAM.search(text):
-        is_shared = NAMES_OTHER.search(text)
-        return HeaderKind.INSTAGRAM_AND_OTHERS if is_shared else HeaderKind.INSTAGRAM
+    if is_instagram:
+        return HeaderKind.INSTAGRAM_AND_OTHERS if is_other else HeaderKind.INSTAGRAM
     return HeaderKind.HANDLE if NAMES_HANDLE.search(text) else HeaderKind.ACCOUNT
 
 
@@ -2556,14 +2604,14 @@ def choose_column(columns: Iterable[Column], allowed: Collection[Rule]) -> tuple
     return position, rule
 
 
-def find_platform_column(header: Sequence[str], columns: Sequence[Sequence[str]]) -> int | None:
-    """Return the index of the first column that names the network of each row, if there is one."""
-    for index, (title, cells) in enumerate(zip(header, columns)):
-        if names_platform(title):
-            sample = sample_cells(list(filter(str.strip, cells)))  # X is a network here, not none
-            if NETWORKS_SHARE * sum(map(names_network, sample)) > len(sample):
-                return index
-    return None
+def find_platform_columns(header: Sequence[str], columns: Sequence[Sequence[str]]) -> list[int]:
+    """Return the indices of the columns that name the network of each row."""
+    found = []
+    for index in filter(lambda index: names_platform(header[index]), range(len(header))):
+        sample = sample_cells(list(filter(str.strip, columns[index])))  # X is a network here
+        if NETWORKS_SHARE * sum(map(names_network, sample)) > len(sample):
+            found.append(index)
+    return found
 
 
 def names_platform(header: str) -> bool:
@@ -2586,9 +2634,10 @@ def names_network(cell: str) -> bool:
 def may_be_on_instagram(platform_cell: str) -> bool:
     """Return whether a platform cell is empty, or names Instagram, if not only that."""
     text = fold(platform_cell)
+    if NAMES_INSTAGRAM.search(text):
+        return NEGATIONS.isdisjoint(text.split())
     is_other = NAMES_OTHER.search(text)  # as X does, which elsewhere stands for none
-    is_given = is_other or not says_none(platform_cell.strip())
-    return bool(NAMES_INSTAGRAM.search(text)) or not is_given
+    return not is_other and says_none(platform_cell.strip())
 
 
 def only_on_instagram(handle: Handle, platform_cell: str) -> Handle:
@@ -2615,6 +2664,13 @@ def trusted(handle: Handle, header: HeaderKind, rule: Rule) -> Handle:
     return handle
 
 
+def without_header(handles: Iterable[Handle], header: str) -> list[Handle]:
+    """Return the handles; none for those that are the header, repeated further down."""
+    repeated = {separator.join(fold(header).split()) for separator in ("", "_", ".")}
+    label = Handle(None, HandleKind.LABEL)
+    return [label if handle.username in repeated else handle for handle in handles]
+
+
 def is_entry(cell: str) -> bool:
     """Return whether a cell is an `@name` or an address of a profile, and nothing else."""
     return parse_handle(cell).kind in (HandleKind.ADDRESS, HandleKind.MENTION)
@@ -2622,7 +2678,11 @@ def is_entry(cell: str) -> bool:
 
 def names_column(header: str) -> bool:
     """Return whether a header names a column; `@handle` does, `@osk.arwen` is an entry."""
-    return not is_entry(header) or bool(NAMES_ANY_ACCOUNT.fullmatch(fold(header)))
+    username, kind = parse_handle(header)
+    is_noted = kind is HandleKind.TEXT and header.strip().startswith("@")
+    if username is None or not (is_entry(header) or is_noted):
+        return True
+    return bool(NAMES_ANY_ACCOUNT.fullmatch(fold(username)))
 
 
 # ==================================================================================================
@@ -2645,6 +2705,7 @@ FILE_START = re.compile(  # a BOM, blank lines, and the line that tells Excel th
 )
 FIRST_ROWS = 50  # by which the delimiter and the header are found
 LISTED_COLUMNS = 30  # in a message
+COMMENT = re.compile(r"\s*#\s+\S")
 DEFAULT_TITLES = {"category_name": "GENRE", "biography": "Details"}  # profile field -> column
 TITLE_FLAGS = {"category_name": "--genre-column", "biography": "--details-column"}
 QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
@@ -2896,12 +2957,12 @@ class Sheet:
         """Return the index of the handle column, and the handle of each row."""
         if not columns:
             self._refuse_columns("has no rows below its header", "--username-column")
-        platform = find_platform_column(self.header, columns)
+        platforms = find_platform_columns(self.header, columns)
         rule = None
         if username_column is not None:
             index = self._named_column(username_column, "--username-column")
         else:
-            index, rule = self._choose_column(columns, platform)
+            index, rule = self._choose_column(columns, platforms)
         handles = [parse_handle(cell) for cell in columns[index]]
         if index in self._columns.values():
             title = printable(self.header[index])
@@ -2909,16 +2970,18 @@ class Sheet:
         header = header_kind(self.header[index])
         if rule is not None:
             handles = [trusted(handle, header, rule) for handle in handles]
+        handles = without_header(handles, self.header[index])
         where = f"in column '{printable(self.header[index])}'"
-        if platform is not None and platform != index and header is not HeaderKind.INSTAGRAM:
-            handles = list(map(only_on_instagram, handles, columns[platform]))
-            where += f", with what '{printable(self.header[platform])}' says of the network"
+        for platform in platforms:
+            if platform != index and header is not HeaderKind.INSTAGRAM:
+                handles = list(map(only_on_instagram, handles, columns[platform]))
+                where += f", with what '{printable(self.header[platform])}' says of the network"
         if not any(handle.username for handle in handles):
             self._refuse_columns(f"has no usable handle {where}", "--username-column")
         return index, handles
 
     def _choose_column(
-        self, columns: Sequence[Sequence[str]], platform: int | None
+        self, columns: Sequence[Sequence[str]], platforms: Iterable[int]
     ) -> tuple[int, Rule]:
         """Return the index of the handle column, and the rule by which it was found.
 
@@ -2931,7 +2994,7 @@ class Sheet:
             if index not in self._columns.values()
         ]
         above = self._above_header.splitlines()
-        texts = {*above, *self.header, *(columns[platform] if platform is not None else ())}
+        texts = {*above, *self.header, *itertools.chain(*(columns[index] for index in platforms))}
         says_instagram = any(NAMES_INSTAGRAM.search(fold(text)) for text in texts)
         says_other = any(LONG_NAME.search(fold(line)) for line in above) or any(
             column.is_on_other_network() for column in samples
@@ -3056,12 +3119,16 @@ def names_handles(header: Iterable[str]) -> bool:
 
 
 def is_title(row: Sequence[str], below: Iterable[str]) -> bool:
-    """Return whether a row is a title or a comment: only its first cell is filled.
+    """Return whether a row is a title or a comment: it begins `# `, or has its first cell only.
 
     Above a handle, an address or a number, that cell is the header of a list of one column.
     """
     is_first_cell = bool(row[0].strip()) and not any(map(str.strip, row[1:]))
-    return is_first_cell and not any(is_entry(cell) or is_number(cell.strip()) for cell in below)
+    is_data = any(
+        (is_entry(cell) and not NAMES_HANDLE.fullmatch(fold(cell))) or is_number(cell.strip())
+        for cell in below
+    )
+    return (is_first_cell or COMMENT.match(row[0]) is not None) and not is_data
 
 
 def find_title(header: Sequence[str], title: str) -> int | None:
@@ -3471,7 +3538,7 @@ def log_columns(sheet: Sheet, is_named: bool) -> None:
     cells = sum(row.handle.kind is not HandleKind.NONE for row in sheet.rows)
     if is_named and 2 * usable < cells:
         log.warning(
-            "Only %d of the %d filled cells in column '%s' hold a usable handle: is it the right one?",
+            "Only %d of the %d filled cells in column '%s' hold a usable handle; is it right?",
             usable,
             cells,
             printable(sheet.handle_header),

@@ -247,6 +247,33 @@ LISTS = [
         "a platform column of nothing but X",
         "Platform,Handle\nX,@nira_x\nX,@osk_x\nX,@vel_x\nX,@tam_x\n",
     ),
+    Listing(
+        "two columns of networks",
+        "Channel,Platform,Handle\nInstagram,TikTok,@osk_tt\nInstagram,Instagram,@nira.voss\n"
+        "YouTube,Instagram,@vel_yt\n,IG,@tam\n",
+        "Handle",
+        "nira.voss tam",
+    ),
+    Listing(
+        "a platform that is denied",
+        "Platform,Handle\nNot Instagram,@nira.voss\nTikTok (no IG),@osk.arwen\nInstagram,@velmo\n"
+        "IG,@tam\n",
+        "Handle",
+        "velmo tam",
+    ),
+    Listing(
+        "a header that is repeated, and types",
+        "Name,Instagram Handle\ntext,string\nN,nira.voss\nName,Instagram_Handle\nO,osk.arwen\n",
+        "Instagram Handle",
+        "nira.voss osk.arwen",
+    ),
+    Listing(
+        "what became of a contact",
+        "Name,Instagram,Handle\nN,followed,@nira.voss\nO,followed,@osk.arwen\n"
+        "V,unfollowed,@velmo\nT,requested,@tam\n",
+        "Handle",
+        "nira.voss osk.arwen velmo tam",
+    ),
     # Sparse columns
     Listing(
         "most cells are #N/A",
@@ -365,8 +392,11 @@ def test_a_column_of_platforms_is_told_by_its_header_and_its_cells(
 HEADERS = {
     "INSTAGRAM": """
         Instagram | INSTAGRAM | IG link | contact:instagram | Instagram page | instagram_handle |
-        igUsername | IGHandle | instahandle | Perfil de Instagram | What is your Instagram handle? |
-        Instagram (@) | Influencer's Insta | 인스타 | инстаграм | インスタグラム |
+        igUsername | IGHandle | instahandle | Perfil de Instagram | What is your Instagram
+        handle? |
+        Instagram (@) | Influencer's Insta | Instagram (main) | 인스타(선택) | InstaGram |
+        What is your Instagram handle so we can tag you? | Agency Instagram | 인스타 | инстаграм |
+        インスタグラム |
         \u110b\u1175\u11ab\u1109\u1173\u1110\u1161""",
     "INSTAGRAM_AND_OTHERS": "Instagram / TikTok | Instagram or X handle",
     "HANDLE": """
@@ -377,12 +407,15 @@ HEADERS = {
         Account | profile | User | channel_info | Cuenta | Usuário | Perfil | Profil | Konto |
         Compte | Profilo | Nick | Account name | Profile URL | 계정 | アカウント""",
     "OTHER_NETWORK": """
-        Twitter | X | TikTok handle | Tik Tok | YouTube | Threads | 트위터 | Твиттер | X account""",
-    "TEXT": "Bio | Biography | Mentions | Notes | Caption | Instagram bio | Descripción",
+        Twitter | X | OnlyFans handle | SoundCloud username | tthandle | Venmo handle |
+        TikTok handle | Tik Tok | YouTube | Threads | 트위터 | Твиттер | X account""",
+    "TEXT": "Bio | Referred by (handle) | Agency | Mentions | Notes | Caption | Instagram bio | Descripción",
     "ANYTHING": """
         Name | Country | Instagram followers | Followers (Instagram) | Instagram tier | Login |
-        IG category | Verified account | Account manager | Account owner | Profile picture |
-        User type | Seguidores | Seguidores de Instagram | Number of accounts | Igreja | Installs |
+        IG category | Found on Instagram | Has Instagram? | Verified account | Account manager |
+        Account owner | Profile picture |
+        User type | Seguidores | Seguidores de Instagram | Number of accounts | Igreja |
+        Installs |
         Accounting | Userbase""",
 }
 
@@ -474,7 +507,7 @@ def test_a_usual_name_is_the_handle_column_whatever_it_holds(tmp_path: Path, hea
         ("Account,Where\nAcme Ltd,@osk\n@tam,@voss\n", "Account", [None, "tam"]),
         ("Perfil,Instagram\nviajes,osk\n", "Instagram", ["osk"]),
         ("@handle,Name\nosk,Osk\n", "@handle", ["osk"]),
-        ("Handle (@name),Name\nx @osk,Osk\n", "Handle (@name)", ["osk"]),
+        ("Handle (@name),Name\nOsk @osk,Osk\n", "Handle (@name)", ["osk"]),
         ("Who,Where\nOsk,@osk.arwen\nTam,@tam\nVoss,\n", "Where", ["osk.arwen", "tam", None]),
         (
             "Who,Link\nOsk,https://www.instagram.com/osk/\nTam,instagram.com/tam\n",
@@ -628,6 +661,7 @@ def test_where_a_tenth_of_an_instagram_column_is_marked_its_plain_words_are_not_
         (",\n\n  ,\n", 4),
         ("# by hand\r\n", 2),
         ("sep=,\n", 2),
+        ("# made by me, and you\n", 2),
         ("\ufeffsep=,\r\n", 2),
         ("sep=,\nInfluencers 2026\n", 3),
         ('"Influencers, 2026\nthe second line"\n', 2),
@@ -664,6 +698,7 @@ def test_lines_above_the_header_are_kept_and_are_not_the_header(
         ("My list,,\nHandle,GENRE,Details\n@osk,,\n@tam,,\n@velmo,,\n", "Handle,GENRE,Details"),
         ("My list\n# twice\nHandle,City\n@osk,Bari\n", "Handle,City"),
         ("My list\n#,Handle\n1,@osk\n", "#,Handle"),
+        ("My list,\nName,@handle\nOsk,@osk\n", "Name,@handle"),
         (",0\n0,@osk\n1,@tam\n", ",0"),
     ],
 )
@@ -676,7 +711,9 @@ def test_a_title_is_told_from_the_header_of_one_column(
 
 
 @pytest.mark.parametrize("above", ["", "\n\n", ",,\n"])
-@pytest.mark.parametrize("header", ["@ana_insta", "x,@osk", "Osk,https://instagram.com/osk"])
+@pytest.mark.parametrize(
+    "header", ["@ana_insta", "x,@osk", "Osk,https://instagram.com/osk", "Osk,@osk - IG"]
+)
 def test_a_header_that_is_an_entry_is_refused(tmp_path: Path, above: str, header: str) -> None:
     with pytest.raises(UnusableError, match="the first row has to name the columns"):
         sheet_of(tmp_path, f"{above}{header}\n@tam,@tam\n".encode())
