@@ -2423,12 +2423,13 @@ COMPANION_WORDS = frozenset(  # what may follow the name of Instagram or of a ha
     )
 )
 PLATFORM_PHRASES = (
-    "platform, network, social network, social media, social, medio, plataforma, red, red "
-    "social, redes sociales, rede, rede social, redes sociais, réseau, réseau social, réseaux "
-    "sociaux, plateforme, plattform, netzwerk, soziales netzwerk, rete sociale, piattaforma, "
-    "platforma, sosyal ağ, serwis, mecra, площадка, соц сеть, 매체, canal, channel, kanal, "
-    "canale, medium, sns, платформа, соцсеть, социальная сеть, 플랫폼, 채널, プラットフォーム, 平台, منصة, "
-    "แพลตฟอร์ม"
+    "platform, network, social network, social media, social, medio, "
+    "plataforma, red, red social, redes sociales, rede, rede social, redes "
+    "sociais, réseau, réseau social, réseaux sociaux, plateforme, plattform, "
+    "netzwerk, soziales netzwerk, rete sociale, piattaforma, platforma, "
+    "sosyal ağ, serwis, mecra, площадка, соц сеть, 매체, canal, channel, kanal, "
+    "canale, medium, sns, платформа, соцсеть, социальная сеть, 플랫폼, 채널, "
+    "プラットフォーム, 平台, منصة, แพลตฟอร์ม"
 )
 PLATFORM_ENDS = frozenset(
     words("s name names type or and used principal digital o y e 1")

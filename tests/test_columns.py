@@ -409,7 +409,9 @@ HEADERS = {
     "OTHER_NETWORK": """
         Twitter | X | OnlyFans handle | SoundCloud username | tthandle | Venmo handle |
         TikTok handle | Tik Tok | YouTube | Threads | 트위터 | Твиттер | X account""",
-    "TEXT": "Bio | Referred by (handle) | Agency | Mentions | Notes | Caption | Instagram bio | Descripción",
+    "TEXT": """
+        Bio | Referred by (handle) | Agency | Mentions | Notes | Caption | Instagram bio |
+        Descripción""",
     "ANYTHING": """
         Name | Country | Instagram followers | Followers (Instagram) | Instagram tier | Login |
         IG category | Found on Instagram | Has Instagram? | Verified account | Account manager |
