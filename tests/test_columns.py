@@ -394,7 +394,8 @@ HEADERS = {
         Instagram | INSTAGRAM | IG link | contact:instagram | Instagram page | instagram_handle |
         igUsername | IGHandle | instahandle | Perfil de Instagram | What is your Instagram
         handle? |
-        Instagram (@) | Influencer's Insta | Instagram (main) | 인스타(선택) | InstaGram |
+        Instagram (@) | Influencer's Insta | Instagram (main) |
+        Instagram handle, spelled exactly | 인스타(선택) | InstaGram |
         What is your Instagram handle so we can tag you? | Agency Instagram | 인스타 | инстаграм |
         インスタグラム |
         \u110b\u1175\u11ab\u1109\u1173\u1110\u1161""",
