@@ -692,6 +692,7 @@ def test_lines_above_the_header_are_kept_and_are_not_the_header(
         ("Handle\nosk\ntam\nvelmo,a note\nrua\n", "Handle"),
         ("Handle,,\n@osk,,\n@tam,,\n", "Handle,,"),
         ("Handle\n@instagram\n@osk\n", "Handle"),
+        ("People,\n@osk,Bari\n@tam,Roma\n", "People,"),
         ("Handle\nosk\ntam\nvelmo_insta\n", "Handle"),
         ("People\n@osk\n@tam\n@velmo_insta\n", "People"),
         ("Handle\nosk\ntam_insta,a note\n", "Handle"),
