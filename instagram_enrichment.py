@@ -332,6 +332,11 @@ class Handle(NamedTuple):
     username: str | None  # in lower case; None if the cell has no usable one
     kind: HandleKind
 
+    @property
+    def depends_on_column(self) -> bool:
+        """Whether it takes the column or the row to tell that the name is one on Instagram."""
+        return self.username is not None and self.kind is not HandleKind.ADDRESS
+
 
 class NameInText(NamedTuple):
     """A name in a text, and the networks that the notes beside it name."""
@@ -2431,9 +2436,9 @@ PLATFORM_PHRASES = (
     "canale, medium, sns, платформа, соцсеть, социальная сеть, 플랫폼, 채널, "
     "プラットフォーム, 平台, منصة, แพลตฟอร์ม"
 )
-PLATFORM_ENDS = frozenset(
+PLATFORM_ENDS = frozenset(  # what may follow it
     words("s name names type or and used principal digital o y e 1")
-)  # what may follow it
+)
 OTHERS_WORDS = frozenset(  # what may not stand before it: `Other platforms` is not about the row
     words("other others otra otras otro otros outra outras autre autres andere altre")
 )
@@ -2441,6 +2446,7 @@ SAMPLE_SIZE = 500  # cells of a column, which keep a list of 40,000 rows fast
 REPEATING_CELLS = 10  # from so many on, one word in more than half of them is a label
 NETWORKS_SHARE = 10  # one in so many cells of a platform column names a network
 LONGEST_HEADER = 500  # characters
+ENTRY_KINDS = (HandleKind.ADDRESS, HandleKind.MENTION)  # of what stands in rows, not in headers
 LONG_PHRASE = 6  # letters of a phrase that is known within a longer word, as `instagramhandle`
 FIRST_UNSPACED = "\u0e00"  # in scripts from Thai on, words are not told apart by spaces
 LATIN_MARKS = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
@@ -2476,7 +2482,6 @@ def header_pattern(*phrases: str) -> re.Pattern[str]:
 NAMES_INSTAGRAM = header_pattern(INSTAGRAM_NAMES)
 NAMES_OTHER = header_pattern(LONG_NETWORK_NAMES, SHORT_NETWORK_NAMES)
 NAMES_HANDLE = header_pattern(HANDLE_PHRASES)
-NAMES_ACCOUNT = header_pattern(ACCOUNT_PHRASES)
 NAMES_ABOUT = header_pattern(ABOUT_PHRASES)
 NAMES_TEXT = header_pattern(TEXT_PHRASES)
 NAMES_PLATFORM = header_pattern(PLATFORM_PHRASES)
@@ -2643,8 +2648,7 @@ def may_be_on_instagram(platform_cell: str) -> bool:
 
 def only_on_instagram(handle: Handle, platform_cell: str) -> Handle:
     """Return the handle, or none if its row is on another network; an address speaks for itself."""
-    is_known = handle.username is None or handle.kind is HandleKind.ADDRESS
-    if is_known or may_be_on_instagram(platform_cell):
+    if not handle.depends_on_column or may_be_on_instagram(platform_cell):
         return handle
     return Handle(None, HandleKind.OTHER_NETWORK)
 
@@ -2655,7 +2659,7 @@ def trusted(handle: Handle, header: HeaderKind, rule: Rule) -> Handle:
     A plain word is a username only where the header says so. In another network's column, only
     addresses are on Instagram.
     """
-    if handle.username is None or handle.kind is HandleKind.ADDRESS:
+    if not handle.depends_on_column:
         return handle
     if header is HeaderKind.OTHER_NETWORK:
         return Handle(None, HandleKind.OTHER_NETWORK)
@@ -2674,14 +2678,14 @@ def without_header(handles: Iterable[Handle], header: str) -> list[Handle]:
 
 def is_entry(cell: str) -> bool:
     """Return whether a cell is an `@name` or an address of a profile, and nothing else."""
-    return parse_handle(cell).kind in (HandleKind.ADDRESS, HandleKind.MENTION)
+    return parse_handle(cell).kind in ENTRY_KINDS
 
 
 def names_column(header: str) -> bool:
     """Return whether a header names a column; `@handle` does, `@osk.arwen` is an entry."""
     username, kind = parse_handle(header)
     is_noted = kind is HandleKind.TEXT and header.strip().startswith("@")
-    if username is None or not (is_entry(header) or is_noted):
+    if username is None or not (kind in ENTRY_KINDS or is_noted):
         return True
     return bool(NAMES_ANY_ACCOUNT.fullmatch(fold(username)))
 
@@ -3046,12 +3050,12 @@ def find_grammar(text: str, position: int, titles: Iterable[str]) -> Grammar:
     `titles` are headers that the list is expected to have.
     """
     known = set(map(fold, titles))
-    first_rows = {
-        grammar: read_first_rows(grammar, text, position) for grammar in map(Grammar, DELIMITERS)
-    }
-    return max(
-        first_rows, key=lambda each: delimiter_score(each.delimiter, first_rows[each], known)
-    )
+
+    def score(grammar: Grammar) -> tuple[int, int, int, bool]:
+        rows = read_first_rows(grammar, text, position)
+        return delimiter_score(grammar.delimiter, rows, known)
+
+    return max(map(Grammar, DELIMITERS), key=score)
 
 
 def read_first_rows(grammar: Grammar, text: str, position: int) -> list[list[str]]:
@@ -3546,11 +3550,8 @@ def log_columns(sheet: Sheet, is_named: bool) -> None:
         )
 
 
-def log_unusable(rows: Iterable[Row]) -> int:
-    """Log, for each kind, how many rows have no usable handle and the first of them.
-
-    Returns how many there are.
-    """
+def log_unusable(rows: Iterable[Row]) -> None:
+    """Log, for each kind, how many rows have no usable handle, and the first of them."""
     unusable: dict[HandleKind, list[Row]] = {}
     for row in rows:
         if row.username is None:
@@ -3569,12 +3570,16 @@ def log_unusable(rows: Iterable[Row]) -> int:
             ", ".join(first),
             f" and {more} more" if more else "",
         )
-    return sum(map(len, unusable.values()))
+
+
+def count_without_handle(rows: Iterable[Row]) -> int:
+    """Return how many rows have no usable handle."""
+    return sum(row.username is None for row in rows)
 
 
 def log_plan(run: Enrichment) -> None:
     """Log what the run is going to do, and how long that takes."""
-    unusable = log_unusable(run.rows)
+    log_unusable(run.rows)
     profiles, cached, to_fetch = len(run.wanted), run.count_settled(), len(run.queue)
     log.info(
         "Plan: %d rows; %d profiles in column '%s': "
@@ -3585,7 +3590,7 @@ def log_plan(run: Enrichment) -> None:
         cached,
         profiles - cached - to_fetch,
         to_fetch,
-        unusable,
+        count_without_handle(run.rows),
         run.source.name,
         run.source.unfilled_columns(run.sheet.titles),
     )
@@ -3648,7 +3653,7 @@ def log_summary(
         len(run.tried.difference(still_open)),
         from_cache,
         ", ".join([*without_data, f"{len(withheld)} withheld"]),
-        sum(row.username is None for row in run.rows),
+        count_without_handle(run.rows),
         len(still_open),
         format_duration(seconds),
         run.source.name,
