@@ -20,7 +20,8 @@ The sections:
     Columns         which column holds the handles
     CSV             the list, in and out
     The run         the row loop, batches and checkpoints
-    Log             what the user is told
+    Report          what became of each row
+    Log             what the user is told, and the live line of a terminal
     Command line    arguments, set-up and exit codes
 
 The words that they share:
@@ -59,6 +60,7 @@ import fcntl
 import functools
 import html
 import http.cookiejar
+import io
 import itertools
 import json
 import logging
@@ -651,6 +653,7 @@ def clock_time_in(seconds: float) -> str:
 # ==================================================================================================
 
 POLL_INTERVAL = 5.0  # seconds between two looks at the clocks
+REDRAW_INTERVAL = 0.5  # the same, while somebody watches
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Result = TypeVar("Result")
 
@@ -700,11 +703,15 @@ class Waiter:
     program was told to ignore (by nohup, or by a script that starts it in the background) stay
     ignored.
 
+    While it waits, it calls `show` again and again with what it waits for, if that is given.
+
     Use as a context manager, in the main thread. On exit the handlers before it are put back; once
     a signal has come, all three are ignored instead, as the program is about to end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, show: Callable[[str], None] | None = None) -> None:
+        self._show = show
+        self._interval = REDRAW_INTERVAL if show else POLL_INTERVAL
         self._received: signal.Signals | None = None
         self._is_waiting = False
         self._previous: dict[signal.Signals, Any] = {}
@@ -728,17 +735,20 @@ class Waiter:
         finally:
             self._is_waiting = False
 
-    def wait_until(self, deadline: Deadline) -> None:
-        """Sleep until then; on a terminal, count the seconds down in place."""
-        is_terminal = sys.stderr is not None and sys.stderr.isatty()
-        try:
-            while (seconds := deadline.remaining()) > 0:
-                if is_terminal:
-                    write_terminal(f"\r\033[K… {timedelta(seconds=math.ceil(seconds))} left")
-                self.wait_for(time.sleep, min(seconds, 1.0 if is_terminal else POLL_INTERVAL))
-        finally:
-            if is_terminal:
-                write_terminal("\r\033[K")
+    def wait_until(self, deadline: Deadline, activity: Callable[[float], str]) -> None:
+        """Sleep until then; `activity` says of the seconds that remain what they are for."""
+        while (seconds := deadline.remaining()) > 0:
+            if self._show:
+                self._show(activity(seconds))
+            self.wait_for(time.sleep, min(seconds, self._interval))
+
+    def receive(self, parts: queue.SimpleQueue[Result], deadline: Deadline) -> Result:
+        """Wait for what a thread puts into a queue next; raises queue.Empty if nothing comes."""
+        while self._show and deadline.remaining() > REDRAW_INTERVAL:
+            self._show("waiting for an answer")
+            with contextlib.suppress(queue.Empty):
+                return self.wait_for(parts.get, True, REDRAW_INTERVAL)
+        return self.wait_for(parts.get, True, max(deadline.remaining(), 0.0))
 
     def _receive(self, signum: int, frame: object) -> None:
         """Handle a signal: note the first one, and end the wait that it came in."""
@@ -749,11 +759,19 @@ class Waiter:
             raise Interrupted(self._received)
 
 
-def write_terminal(text: str) -> None:
-    """Write to the terminal, if it is still there."""
-    with contextlib.suppress(OSError):
-        sys.stderr.write(text)
-        sys.stderr.flush()
+def next_in(seconds: float) -> str:
+    """Say when the next request is sent."""
+    return f"next in {format_duration(math.ceil(seconds))}"
+
+
+def waiting(seconds: float) -> str:
+    """Say for how long nothing is sent, after a response or a failure that asks for a wait."""
+    return f"waiting, {timedelta(seconds=math.ceil(seconds))} left"
+
+
+def pausing(seconds: float) -> str:
+    """Say how long a pause still takes: `pausing, 0:23:47 left`."""
+    return f"pausing, {timedelta(seconds=math.ceil(seconds))} left"
 
 
 # ==================================================================================================
@@ -789,7 +807,7 @@ class RateLimiter:
             what = "Resuming an earlier pause" if self._is_first else "Waiting as asked"
             duration, end = self.blocked_span()
             log.info("%s until %s (%s)", what, end, duration)
-            self.wait_until_unblocked()
+            self._wait_until_unblocked(pausing)
 
     def acquire(self) -> None:
         """Wait for the token, take it, then let a random 2 to 4 seconds pass.
@@ -799,10 +817,11 @@ class RateLimiter:
         if self._is_first:
             self.resume_pause()
         self._is_first = False
-        self.wait_until_unblocked()
-        self.waiter.wait_until(self._next_token)
+        self._wait_until_unblocked(waiting)
+        delay = jitter(random.random())
+        self.waiter.wait_until(self._next_token, lambda seconds: next_in(seconds + delay))
         self._next_token = Deadline.after(refill_seconds(self.per_minute))
-        self.waiter.wait_until(Deadline.after(jitter(random.random())))
+        self.waiter.wait_until(Deadline.after(delay), next_in)
         self.on_request()
 
     def block_for(self, seconds: float) -> None:
@@ -824,15 +843,15 @@ class RateLimiter:
         """Return the seconds until the next request may take its token."""
         return max(self._next_token.remaining(), self.blocked_for())
 
-    def wait_until_unblocked(self) -> None:
-        """Wait until requests may be sent again."""
-        self.waiter.wait_until(self._blocked_until)
-
     def pause_for(self, seconds: float, reason: str) -> None:
         """Block for so many seconds, log why and until when, and wait until then."""
         self.block_for(seconds)
         log.info("%s: pausing %s, until %s", reason, *self.blocked_span())
-        self.wait_until_unblocked()
+        self._wait_until_unblocked(pausing)
+
+    def _wait_until_unblocked(self, activity: Callable[[float], str]) -> None:
+        """Wait until requests may be sent again."""
+        self.waiter.wait_until(self._blocked_until, activity)
 
 
 def refill_seconds(per_minute: float) -> float:
@@ -1567,7 +1586,7 @@ class Transport:
     def _next_part(self, parts: queue.SimpleQueue[Any], deadline: Deadline) -> Response:
         """Wait for what `_receive` puts next; raises NetworkError for one, and when time is up."""
         try:
-            part = self._waiter.wait_for(parts.get, True, max(deadline.remaining(), 0.0))
+            part = self._waiter.receive(parts, deadline)
         except queue.Empty:
             seconds = f"{RESPONSE_TIMEOUT:.0f} s"
             raise NetworkError(f"no whole response within {seconds}") from None
@@ -1649,7 +1668,7 @@ class Client:
             retry=tenacity.retry_if_exception_type((Blocked, NetworkError)),
             stop=tenacity.stop_after_attempt(1 + RETRIES),
             wait=BACKOFF,
-            sleep=lambda seconds: waiter.wait_until(Deadline.after(seconds)),
+            sleep=lambda seconds: waiter.wait_until(Deadline.after(seconds), self._waiting),
             before_sleep=self._log_retry,
             reraise=True,
         )
@@ -1687,6 +1706,10 @@ class Client:
         except Blocked:
             self._limiter.block_for(BLOCKED_WAIT)
             raise
+
+    def _waiting(self, seconds: float) -> str:
+        """Say for how long nothing is sent, which the limiter may make longer."""
+        return waiting(max(seconds, self._limiter.seconds_until_ready()))
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         """Log why something is fetched again, and when."""
@@ -3270,6 +3293,7 @@ class Enrichment:
     batches: Batches
     args: argparse.Namespace
     last_output: bytes  # as this run wrote it last
+    last_report: bytes
 
     def __post_init__(self) -> None:
         self.source = self.fetcher.source
@@ -3277,9 +3301,11 @@ class Enrichment:
         self.rows = self.sheet.rows[: self.args.limit]
         self.wanted = wanted_fields(self.rows)  # username -> profile fields
         self.tried: set[str] = set()  # the usernames fetched in this run, settled or not
-        self.open_reasons: dict[str, FetchError] = {}  # username -> what last left it open
+        self.errors: dict[str, FetchError] = {}  # username -> what last left it open
         self.unsaved: str | None = None  # the username that was fetched and could not be cached
-        self.output_error: OSError | None = None  # why the last checkpoint could not be written
+        self.write_errors: dict[str, OSError] = {}  # what the last checkpoint could not write
+        self.done = 0  # profiles of the list that need no request any more in this run
+        self._estimated_end = 0.0  # epoch seconds
         # username -> what was cached before this run cached it as not found
         self._not_found_now: dict[str, Profile | None] = {}
         self._since_checkpoint = 0  # profiles fetched
@@ -3290,6 +3316,7 @@ class Enrichment:
         Raises Interrupted, StoppedError if going on makes no sense, and OSError if something
         can't be saved.
         """
+        self._note_position()
         if self.queue:
             self.limiter.resume_pause()
         are_repeats = False
@@ -3304,6 +3331,7 @@ class Enrichment:
             self._reopen_refuted()
             index = self.queue.row_index[username]
             self.progress.advance_to(index + 1)
+            self._note_position()
             log_progress(self, index, username, result)
         if self.tried:
             self.checkpoint()
@@ -3343,47 +3371,84 @@ class Enrichment:
 
     def eta(self) -> float:
         """Return the seconds until the end of the run, with the pauses to come."""
+        before_next = self.limiter.blocked_for() + self.fetcher.next_pause()
+        return before_next + self.seconds_of_queue() if self.queue else 0.0
+
+    def seconds_of_queue(self) -> float:
+        """Estimate the seconds that the queue takes from the next request on."""
         fetches, requests = self.fetches_ahead()
         if not fetches:
             return 0.0
-        before_next = self.limiter.blocked_for() + self.fetcher.next_pause()
         each = seconds_per_request(self.args.rate_limit)
         # A pause takes the place of a gap between two requests.
         each_pause = max(self.batches.pause + sum(JITTER) / 2 - each, 0.0)
-        return before_next + requests * each + self.pauses_ahead(fetches) * each_pause
+        return requests * each + self.pauses_ahead(fetches) * each_pause
+
+    def seconds_to_end(self) -> float:
+        """Return the seconds until the end that was last estimated, or a later one.
+
+        A wait that has come up since, or in which the machine slept, makes it later.
+        """
+        at_least = self.limiter.blocked_for() + self.seconds_of_queue()
+        return max(self._estimated_end - time.time(), at_least)
 
     def checkpoint(self) -> None:
-        """Write the output, and the state again if another program has changed or removed it.
+        """Write the results, and the state again if another program has changed or removed it.
 
-        If the output can't be written, the log says so, and the next checkpoint tries again.
+        If a result can't be written, the log says so, and the next checkpoint tries again.
         Raises OSError on a full disk, and if the state can't be written.
         """
         self._since_checkpoint = 0
         self.save_cache()
         self.progress.save()
-        self.save_output()
+        self.save_results()
 
-    def save_output(self) -> None:
-        """Write the output; raises OSError on a full disk only, but sets `output_error` anyway."""
-        try:
-            self.last_output = write_output(
-                self.args.output, self.sheet, self.cache.profiles, self.last_output
-            )
-            self.output_error = None
-        except OSError as error:
-            self.output_error = error
-            if error.errno in DISK_FULL:
-                raise
-            log.error(
-                "The output can't be written (%s): "
-                "what was fetched is in the cache, and the next checkpoint tries again",
-                format_os_error(error),
-            )
+    def save_results(self) -> None:
+        """Write output and report; raises OSError on a full disk only, but notes every error."""
+        self.write_errors.clear()
+        for name, write in (("output", self._write_output), ("report", self._write_report)):
+            try:
+                write()
+            except OSError as error:
+                self.write_errors[name] = error
+                if error.errno in DISK_FULL:
+                    raise
+                log.error(
+                    "The %s can't be written (%s): "
+                    "what was fetched is in the cache, and the next checkpoint tries again",
+                    name,
+                    format_os_error(error),
+                )
+
+    def open_reasons(self) -> dict[str, FetchError | str]:
+        """Return why profiles that were fetched in this run are open: username -> reason."""
+        return {
+            username: self.errors.get(username, "the run stopped while it was being fetched")
+            for username in self.tried
+            if not self.is_settled(username)
+        }
 
     def save_cache(self) -> None:
         """See to it that the cache file has what is known now; raises OSError if it can't."""
         self._reopen_refuted()
         self.cache.sync()
+
+    def _write_output(self) -> None:
+        self.last_output = write_output(
+            self.args.output, self.sheet, self.cache.profiles, self.last_output
+        )
+
+    def _write_report(self) -> None:
+        if self.args.report:
+            report = render_report(
+                self.sheet, self.cache.profiles, self.source, self.open_reasons()
+            )
+            self.last_report = write_report(self.args.report, report, self.last_report)
+
+    def _note_position(self) -> None:
+        """Note how far the run is, and when it ends as it looks now."""
+        self.done = len(self.wanted) - len(self.queue)
+        self._estimated_end = time.time() + self.eta()
 
     def _note_end(self) -> None:
         """Note that the run is through its rows: all of them, or the first ones of a `--limit`."""
@@ -3399,7 +3464,7 @@ class Enrichment:
         try:
             fetched = self.fetcher.fetch(username)
         except FetchError as error:
-            self.open_reasons[username] = error
+            self.errors[username] = error
             again = "; again at the end" if username in self.queue else ""
             return f"left open: {error}{again}"
         finally:
@@ -3435,9 +3500,115 @@ class Enrichment:
     def _pause_after_batch(self) -> None:
         """Wait for what remains of the pause, and begin the next batch."""
         if seconds := self.batches.remaining_pause():
-            saved = "not saved yet" if self.output_error else "saved"
+            saved = "not saved yet" if "output" in self.write_errors else "saved"
             self.limiter.pause_for(seconds, f"Batch of {self.batches.size} done, {saved}")
         self.batches.start_next()
+
+
+# ==================================================================================================
+# Report
+# ==================================================================================================
+
+REPORT_HEADER = ["row", "handle", "username", "status", "detail", "fetched_at"]
+
+
+class Status(Enum):
+    """What became of a row, in the word of the report."""
+
+    FILLED = "filled"
+    EMPTY = "empty"  # fetched, with nothing for the cells that are empty
+    COMPLETE = "complete"  # it was full before
+    NOT_FOUND = "not_found"
+    NOT_PROFESSIONAL = "not_professional"
+    WITHHELD = "withheld"
+    OPEN = "open"  # fetched in vain; the detail says why
+    PENDING = "pending"  # not fetched yet
+    NO_HANDLE = "no_handle"
+
+
+def render_report(
+    sheet: Sheet,
+    profiles: Mapping[str, Profile],
+    source: Source,
+    open_reasons: Mapping[str, FetchError | str],
+) -> bytes:
+    """Return a CSV that says of every row of the sheet what became of it.
+
+    `profiles` are the cached ones, and `open_reasons` say why those stay open that were fetched in
+    vain in this run (username -> reason). Texts from outside are as safe in a spreadsheet as those
+    of the output.
+    """
+    hide = SecretFilter(os.environ).hide
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(REPORT_HEADER)
+    for row in sheet.rows:
+        username = row.username or ""
+        profile = profiles.get(username)
+        status, detail = row_status(row, profile, sheet, source, open_reasons.get(username))
+        fetched_at = (profile.fetched_at if profile else None) or ""
+        handle, detail = clean(row.handle_cell), clean(hide(detail))
+        writer.writerow([row.number, handle, username, status.value, detail, fetched_at])
+    return text.getvalue().encode()
+
+
+def row_status(
+    row: Row,
+    profile: Profile | None,
+    sheet: Sheet,
+    source: Source,
+    open_reason: FetchError | str | None,
+) -> tuple[Status, str]:
+    """Return what became of a row, and what there is to say about it.
+
+    `profile` is what is cached of it; `open_reason` is why it was fetched in vain, if it was.
+    """
+    if row.username is None:
+        return Status.NO_HANDLE, row.handle.kind.value
+    if not row.wanted:
+        return Status.COMPLETE, ""
+    is_open = open_reason is not None and not source.settles(profile, row.wanted)
+    if new_cells := sheet.new_cells(row, {row.username: profile} if profile else {}):
+        filled = " and ".join(sheet.titles[field] for field in new_cells)
+        return Status.FILLED, f"{filled}; still open: {open_reason}" if is_open else filled
+    if is_open:
+        is_withheld = isinstance(open_reason, Withheld)
+        return Status.WITHHELD if is_withheld else Status.OPEN, str(open_reason)
+    if profile and profile.error:
+        return Status(profile.error.lower()), ""
+    if source.settles(profile, row.wanted):
+        return Status.EMPTY, ""
+    if source.fields.isdisjoint(row.wanted):
+        return Status.PENDING, f"{source.name} has nothing for its empty cells"
+    return Status.PENDING, ""
+
+
+def write_report(path: Path, report: bytes, last: bytes = b"") -> bytes:
+    """Write the report, and return it; a file in its place that is no report is kept as a copy.
+
+    `last` is the report that this run wrote last. Raises OSError.
+    """
+    old = path.read_bytes() if path.exists() else b""
+    if old not in (b"", last) and not is_report(old):
+        copy = keep_copy(path, old, "bak")
+        log.warning(
+            "%s was no report of this program: kept it as %s",
+            printable(str(path)),
+            printable(str(copy)),
+        )
+    write_atomic(path, [report])
+    return report
+
+
+def is_report(data: bytes) -> bool:
+    """Return whether a file is a report as this program writes it, with no cell more or less."""
+    try:
+        header, *rows = csv.reader(io.StringIO(data.decode("utf-8"), newline=""))
+    except (ValueError, csv.Error):
+        return False
+    known = {status.value for status in Status}
+    is_whole = (len(row) == len(header) and row[3] in known for row in rows)
+    return header == REPORT_HEADER and all(is_whole)
 
 
 # ==================================================================================================
@@ -3450,6 +3621,11 @@ HIDDEN = "[hidden]"
 FIRST_SHOWN = 3  # handles, from which a person sees that it is the right column
 FIRST_UNUSABLE = 5  # rows of a kind
 CELL_SHOWN = 50  # characters of a cell
+MOST_CATEGORIES = 10  # that are named at the end
+MOST_OPEN = 20  # profiles that are named at the end
+ERASE = "\r\033[J"  # everything from the start of the terminal's line on
+USUAL_WIDTH = 80  # columns of a terminal that doesn't tell
+WIDEST_BAR, NARROWEST_BAR = 30, 5  # characters
 
 
 class SecretFilter(logging.Filter):
@@ -3505,6 +3681,98 @@ def proxy_login(address: str) -> str:
     """Return what a proxy's address has between `//` and the last `@`."""
     before_host = address.rpartition("@")[0]
     return before_host.partition("//")[2] or before_host
+
+
+class Console(logging.Handler):
+    """Writes the log to stderr; on a terminal, with a line below it that says how far the run is.
+
+    Nothing else is drawn in place. The cursor stays at the start of the line, so that all of it can
+    be erased even if a terminal that was made narrower has wrapped it. While the program is in the
+    background, the line is not drawn.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stream = sys.stderr
+        is_terminal = self._stream is not None and self._stream.isatty()
+        self.is_live = is_terminal and os.environ.get("TERM") != "dumb"
+        self._run: Enrichment | None = None
+        self._activity = ""  # what is waited for; empty while there is no line
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message of the log above the line."""
+        self._erase_line()
+        self._write(self.format(record) + "\n")
+        self._draw_line()
+
+    def follow(self, run: Enrichment) -> None:
+        """Have the line say how far this run is."""
+        self._run = run
+
+    def show(self, activity: str) -> None:
+        """Draw the line, which says what is waited for."""
+        self._activity = activity
+        self._draw_line()
+
+    def end_line(self) -> None:
+        """Erase the line for good."""
+        self._erase_line()
+        self._activity = ""
+
+    def _draw_line(self) -> None:
+        if not self._activity or self._is_in_background():
+            return
+        line = self._activity
+        if self._run:
+            end = clock_time_in(self._run.seconds_to_end())
+            line = live_line(
+                self._width(), self._run.done, len(self._run.wanted), self._activity, end
+            )
+        self._write(f"{ERASE}{line[: self._width()]}\r")
+
+    def _erase_line(self) -> None:
+        if self._activity and not self._is_in_background():
+            self._write(ERASE)
+
+    def _width(self) -> int:
+        """Return how many characters fit into a line without wrapping it."""
+        try:
+            columns = os.get_terminal_size(self._stream.fileno()).columns
+        except OSError:
+            columns = 0
+        return (columns or USUAL_WIDTH) - 1
+
+    def _is_in_background(self) -> bool:
+        """Return whether a shell has sent the program to the background of its terminal."""
+        try:
+            return os.tcgetpgrp(self._stream.fileno()) != os.getpgrp()
+        except OSError:  # it is not the terminal that the program was started from
+            return False
+
+    def _write(self, text: str) -> None:
+        """Write to stderr, if it is still there; a log on a full disk must not end the run."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self._stream.write(text)
+            self._stream.flush()
+
+
+def live_line(width: int, done: int, total: int, activity: str, end: str) -> str:
+    """Return the live line of a terminal, with as much as fits into `width` characters.
+
+    `end` is the clock time at which the run ends.
+    """
+    percent = f"{100 * done // total:>3}%"
+    count = f"{done}/{total}"
+    choices = [
+        [percent, count, activity, f"done at {end}"],
+        [percent, activity, f"done at {end}"],
+        [percent, activity],
+    ]
+    texts = ["  ".join(each) for each in choices]
+    text = next((each for each in texts if len(each) + NARROWEST_BAR + 3 <= width), texts[-1])
+    bar = min(width - len(text) - 3, WIDEST_BAR)
+    filled = bar * done // total
+    return f"[{'#' * filled}{'-' * (bar - filled)}] {text}" if bar > 0 else text.strip()[:width]
 
 
 def describe(profile: Profile, fields: Collection[str]) -> str:
@@ -3563,13 +3831,17 @@ def log_unusable(rows: Iterable[Row]) -> None:
         ]
         more = len(rows_of_kind) - len(first)
         log.info(
-            "No usable handle in %d row%s (%s): %s%s",
-            len(rows_of_kind),
-            "s" if len(rows_of_kind) > 1 else "",
+            "No usable handle in %s (%s): %s%s",
+            counted(len(rows_of_kind), "row"),
             kind.value,
             ", ".join(first),
             f" and {more} more" if more else "",
         )
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with what it counts: `1 row`, `2 rows`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def count_without_handle(rows: Iterable[Row]) -> int:
@@ -3581,14 +3853,18 @@ def log_plan(run: Enrichment) -> None:
     """Log what the run is going to do, and how long that takes."""
     log_unusable(run.rows)
     profiles, cached, to_fetch = len(run.wanted), run.count_settled(), len(run.queue)
+    others = profiles - cached - to_fetch
+    filled = sum(not run.is_settled(name) for name, wanted in run.wanted.items() if not wanted)
+    lacking = f", {others - filled} that the source has nothing for" if others > filled else ""
     log.info(
-        "Plan: %d rows; %d profiles in column '%s': "
-        "%d already cached, %d already filled, %d to fetch; without a handle: %d; source: %s%s",
-        len(run.rows),
-        profiles,
+        "Plan: %s; %s in column '%s': "
+        "%d already cached, %d already filled%s, %d to fetch; without a handle: %d; source: %s%s",
+        counted(len(run.rows), "row"),
+        counted(profiles, "profile"),
         printable(run.sheet.handle_header),
         cached,
-        profiles - cached - to_fetch,
+        filled,
+        lacking,
         to_fetch,
         count_without_handle(run.rows),
         run.source.name,
@@ -3604,8 +3880,8 @@ def log_estimate(run: Enrichment) -> None:
     """Log how long it takes to fetch what is in the queue, and when that ends."""
     pauses = run.pauses_ahead(len(run.queue))
     with_pauses = (
-        f", with {pauses} pause{'s' if pauses > 1 else ''} of "
-        f"{format_duration(run.batches.pause)} between batches of {run.batches.size}"
+        f", with {counted(pauses, 'pause')} of {format_duration(run.batches.pause)} "
+        f"between batches of {run.batches.size}"
     )
     seconds = run.eta()
     log.info(
@@ -3639,8 +3915,11 @@ def log_summary(
 
     `from_cache` is how many profiles there was nothing to fetch of; `seconds` is what the run took.
     """
-    log.info("Coverage:\n  %s", "\n  ".join(coverage_table(run.sheet, run.cache.profiles)))
-    cached = [run.cache.profiles[name] for name in run.wanted.keys() & run.cache.profiles.keys()]
+    cached = [run.cache.profiles[name] for name in run.wanted if name in run.cache.profiles]
+    lines = coverage_table(run.sheet, run.cache.profiles)
+    if categories := categories_line(cached):
+        lines += ["", categories]
+    log.info("Coverage:%s", "".join(f"\n  {line}".rstrip(" ") for line in lines))
     counts = Counter(profile.error for profile in cached)
     withheld = withheld_profiles(run, still_open)
     without_data = [
@@ -3659,36 +3938,39 @@ def log_summary(
         run.source.name,
         run.source.unfilled_columns(run.sheet.titles),
     )
-    log_still_open(run, still_open, withheld)
+    log_still_open(run, still_open)
 
 
-def is_hidden(run: Enrichment, username: str) -> bool:
-    """Return whether this source does not show a profile, and another has told what it knows."""
-    is_refused = isinstance(run.open_reasons.get(username), (Withheld, NotFound))
-    is_believed = not run.fetcher.claims.is_refuted(username)
-    return is_refused and is_believed and username in run.cache.profiles
+def hidden_profiles(run: Enrichment, still_open: Iterable[str]) -> list[str]:
+    """Return those that this source does not show, and of which another has told what it knows."""
+    return [
+        username
+        for username in still_open
+        if username in run.cache.profiles
+        and isinstance(run.errors.get(username), (Withheld, NotFound))
+        and not run.fetcher.claims.is_refuted(username)
+    ]
 
 
 def withheld_profiles(run: Enrichment, still_open: Iterable[str]) -> list[str]:
     """Return those of the open profiles that the source withholds."""
-    return [name for name in still_open if isinstance(run.open_reasons.get(name), Withheld)]
+    return [name for name in still_open if isinstance(run.errors.get(name), Withheld)]
 
 
-def log_still_open(run: Enrichment, still_open: Sequence[str], withheld: Sequence[str]) -> None:
-    """Log which of the open profiles were tried, with the reason, and how many were not.
+def log_still_open(run: Enrichment, still_open: Sequence[str]) -> None:
+    """Log which of the open profiles were fetched in vain, with the reason, and how many others.
 
-    `withheld` are those of them that the source withholds.
+    The first of them are named.
     """
-    for username in still_open:
-        if username in run.tried:
-            reason = run.open_reasons.get(username, "the run stopped while it was being fetched")
-            log.info("Still open: @%s: %s", username, reason)
-    if not_fetched := len(set(still_open) - run.tried):
+    reasons = run.open_reasons()
+    in_vain = [username for username in still_open if username in reasons]
+    for username in in_vain[:MOST_OPEN]:
+        log.info("Still open: @%s: %s", username, reasons[username])
+    if (more := len(in_vain) - MOST_OPEN) > 0:
+        report = printable(str(run.args.report)) if run.args.report else "the report of --report"
+        log.info("Still open: %d more, which are in %s", more, report)
+    if not_fetched := len(still_open) - len(in_vain):
         log.info("Still open: %d not fetched yet", not_fetched)
-    if withheld:
-        is_help = not all(is_hidden(run, username) for username in withheld)
-        hint = f"; {run.source.withheld_hint}" if is_help else ""
-        log.info("%d withheld: %s does not show them%s", len(withheld), run.source.name, hint)
 
 
 def coverage_table(sheet: Sheet, profiles: Mapping[str, Profile]) -> list[str]:
@@ -3707,6 +3989,17 @@ def coverage_table(sheet: Sheet, profiles: Mapping[str, Profile]) -> list[str]:
     return table
 
 
+def categories_line(profiles: Iterable[Profile]) -> str:
+    """Return how many profiles are in each category, the most frequent first; "" for none."""
+    categories = (clean(profile.category_name or "") for profile in profiles)
+    counts = Counter(filter(None, categories))
+    by_count = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    first = ", ".join(f"{printable(name)} {count}" for name, count in by_count[:MOST_CATEGORIES])
+    others = len(by_count) - MOST_CATEGORIES
+    more = f" … and {others} more" if others > 0 else ""
+    return f"Categories: {first}{more}" if first else ""
+
+
 def coverage(filled: int, rows: int) -> str:
     """Return a cell of the coverage table: `396/425  93%`."""
     share = f"{filled / rows:.0%}" if rows else "-"
@@ -3722,6 +4015,12 @@ PASTED_TOKEN = re.compile(r"\bEAA\w+")  # as Meta's access tokens begin
 TOLD_BY_TOKEN = object()  # --graph-api without an account id
 EXIT_DONE, EXIT_INCOMPLETE, EXIT_UNUSABLE = 0, 1, 2
 EXIT_SIGNALLED = 128  # plus the signal's number, as shells do
+WHEN_TO_RETRY = {  # what left a profile open, in the order of how long it lasts
+    UnexpectedResponse: "tomorrow",
+    NotFound: "tomorrow",
+    Blocked: "in an hour",
+    NetworkError: "once the connection is stable",
+}
 DESCRIPTION = """\
 Fill the GENRE and Details columns of a CSV with the category and biography
 of each Instagram profile: slowly, resumably, without losing any."""
@@ -3848,6 +4147,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="header of the column to fill with the biography, added if missing (default: Details)",
     )
     parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="CSV",
+        help="path for a CSV that says of every row what became of it (default: none)",
+    )
+    parser.add_argument(
         "--graph-api",
         nargs="?",
         const=TOLD_BY_TOKEN,
@@ -3880,26 +4185,47 @@ def choose_source(args: argparse.Namespace) -> Source:
     return GraphApi(account_id, access_token())
 
 
-def check_output(args: argparse.Namespace) -> None:
-    """Raise UnusableError if the output has no place of its own."""
-    output = args.output
+def check_results(args: argparse.Namespace) -> None:
+    """Raise UnusableError if the output or the report has no place of its own."""
+    check_place("--output", args.output, args)
+    if args.report:
+        check_place("--report", args.report, args)
+        if is_same_place(args.report, args.output):
+            raise UnusableError(
+                f"--report {printable(str(args.report))} is the output itself: give another path"
+            )
+
+
+def check_place(flag: str, path: Path, args: argparse.Namespace) -> None:
+    """Raise UnusableError if a file that the user gets can't be written at `path`."""
     state_folder = Path(os.path.realpath(args.cache_dir))
-    is_state = output.name.startswith((CACHE_FILE, PROGRESS_FILE, LOCK_FILE))
-    places = (output, temp_path(output))
-    if output.exists() and not output.is_file():
+    is_state = path.name.startswith((CACHE_FILE, PROGRESS_FILE, LOCK_FILE))
+    places = (path, temp_path(path))
+    if path.exists() and not path.is_file():
         why = "is a folder or a device: give the path of a CSV file"
-    elif any(path.exists() and path.samefile(args.input) for path in places):
+    elif any(each.exists() and each.samefile(args.input) for each in places):
         why = "is the input itself, which is never overwritten: give another path"
-    elif not output.parent.is_dir():
+    elif not path.parent.is_dir():
         why = "is in a folder that does not exist: make the folder, or give another path"
-    elif output.parent == state_folder and is_state:
+    elif path.parent == state_folder and is_state:
         why = "is where the program keeps its own files: give another path"
     else:
         return
-    raise UnusableError(f"--output {printable(str(output))} {why}")
+    raise UnusableError(f"{flag} {printable(str(path))} {why}")
 
 
-def enrich(args: argparse.Namespace, waiter: Waiter) -> int:
+def is_same_place(report: Path, output: Path) -> bool:
+    """Return whether two files, or one and that beside which the other is written, are one file.
+
+    Capitals make no difference, as they don't to the file system of a Mac.
+    """
+    if report.exists() and output.exists() and report.samefile(output):
+        return True
+    pairs = ((report, output), (report, temp_path(output)), (temp_path(report), output))
+    return any(str(one).casefold() == str(other).casefold() for one, other in pairs)
+
+
+def enrich(args: argparse.Namespace, waiter: Waiter, console: Console) -> int:
     """Do what the command line asks for; returns the exit code.
 
     Raises UnusableError, StoppedError and Interrupted, all before the first profile only.
@@ -3908,12 +4234,15 @@ def enrich(args: argparse.Namespace, waiter: Waiter) -> int:
     source = choose_source(args)
     columns = args.username_column, args.genre_column, args.details_column
     sheet = waiter.wait_for(Sheet, args.input, *columns)  # it may come from a pipe
-    args.output = Path(os.path.realpath(args.output))  # a link is written where it points
+    # A link is written where it points.
+    args.output = Path(os.path.realpath(args.output))
+    args.report = args.report and Path(os.path.realpath(args.report))
     try:
-        check_output(args)
+        check_results(args)
         check_proxy(source.request("").url)
         with contextlib.closing(Lock(args.cache_dir)) as lock:
-            return run_and_report(open_run(args, waiter, source, sheet, lock), stopwatch)
+            run = open_run(args, waiter, source, sheet, lock)
+            return run_and_log(run, stopwatch, console)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise UnusableError(f"{format_os_error(error)}: give another path") from error
@@ -3934,6 +4263,10 @@ def open_run(
     fetch_times = cache.fetch_times()
     # Whether everything can be written is found out now, not after a night.
     last_output = write_output(args.output, sheet, cache.profiles)
+    last_report = b""
+    if args.report:
+        report = render_report(sheet, cache.profiles, source, {})
+        last_report = write_report(args.report, report)
     progress.save()
     log_columns(sheet, args.username_column is not None)
     limiter = RateLimiter(
@@ -3953,7 +4286,9 @@ def open_run(
         source, client, limiter, cache.profiles, queue, args.batch_pause, was_answered
     )
     batches = Batches(args.batch_size, args.batch_pause, args.rate_limit, fetch_times)
-    return Enrichment(sheet, cache, progress, limiter, fetcher, batches, args, last_output)
+    return Enrichment(
+        sheet, cache, progress, limiter, fetcher, batches, args, last_output, last_report
+    )
 
 
 def was_answered_recently(source: Source, profiles: Mapping[str, Profile]) -> bool:
@@ -3980,64 +4315,85 @@ def start_afresh(cache: Cache, progress: Progress) -> None:
     log.info("--force: if this run stops half-way, resume with the same command WITHOUT --force")
 
 
-def run_and_report(run: Enrichment, stopwatch: Stopwatch) -> int:
-    """Run to the end, or as far as it goes; save, and log the result. Returns the exit code."""
+def run_and_log(run: Enrichment, stopwatch: Stopwatch, console: Console) -> int:
+    """Run to the end, or as far as it goes; save, and log the result. Returns the exit code.
+
+    The last words say how to go on, if there is anything left to do.
+    """
     without_force = ", but WITHOUT --force" if run.args.force else ""
-    again = f"run the same command again{without_force}"
+    again = "run the same command again"
     from_cache = run.count_settled()
     log_plan(run)
-    code = EXIT_DONE
+    console.follow(run)
+    code, why_stopped = EXIT_DONE, ""
     try:
         run.run()
     except Interrupted as interrupted:
         signum: signal.Signals = interrupted.args[0]
-        code = EXIT_SIGNALLED + signum
-        save_and_log_stop(run, f"Interrupted by {signum.name}", again)
+        code, why_stopped = EXIT_SIGNALLED + signum, f"Interrupted by {signum.name}"
     except OSError as error:
-        code = EXIT_INCOMPLETE
-        save_and_log_stop(run, f"Could not save ({format_os_error(error)})", again)
-    except SetUpError as error:
-        code = EXIT_INCOMPLETE
-        save_and_log_stop(run, str(error), f"do that, then run the command again{without_force}")
+        code, why_stopped = EXIT_INCOMPLETE, f"Could not save ({format_os_error(error)})"
     except StoppedError as error:
-        code = EXIT_INCOMPLETE
-        save_and_log_stop(run, str(error), again)
+        code, why_stopped = EXIT_INCOMPLETE, str(error)
+        if isinstance(error, SetUpError):
+            again = "do that, then run the command again"
+    saved = last_checkpoint(run) if why_stopped else ""
     still_open = [username for _, username in run.to_fetch()]
     log_summary(run, still_open, from_cache, stopwatch.elapsed())
-    if code == EXIT_DONE and run.output_error:
-        log.error("What was fetched is in the cache, not in the output: fix that, and %s", again)
-        return EXIT_INCOMPLETE
-    if code == EXIT_DONE and still_open:
+    if why_stopped:
+        what_helps = [again + without_force, *help_for_refused(run, still_open)]
+        log_stop(run, why_stopped, saved, "; ".join(what_helps))
+    elif run.write_errors:
+        names = " and the ".join(run.write_errors)
+        log.error(
+            "What was fetched is in the cache, not in the %s: fix that, and %s%s",
+            names,
+            again,
+            without_force,
+        )
+        code = EXIT_INCOMPLETE
+    elif still_open:
+        again = f"{again}{when_to_retry(run, still_open)}{without_force}"
         log.error("Some profiles are still open: %s", what_would_help(run, still_open, again))
-        return EXIT_INCOMPLETE
+        code = EXIT_INCOMPLETE
     return code
+
+
+def when_to_retry(run: Enrichment, still_open: Iterable[str]) -> str:
+    """Say when the same command has a chance to fetch what is open; "" if that doesn't matter."""
+    errors = [run.errors[username] for username in still_open if username in run.errors]
+    kinds = (kind for kind in WHEN_TO_RETRY if any(isinstance(each, kind) for each in errors))
+    return next((f" {WHEN_TO_RETRY[kind]}" for kind in kinds), "")
 
 
 def what_would_help(run: Enrichment, still_open: Sequence[str], again: str) -> str:
     """Say how to get the profiles that are still open after a whole run."""
-    hidden = [username for username in still_open if is_hidden(run, username)]
-    withheld = withheld_profiles(run, still_open)
-    elsewhere = [username for username in withheld if not is_hidden(run, username)]
+    refused = {*withheld_profiles(run, still_open), *hidden_profiles(run, still_open)}
+    others = [again] if refused < set(still_open) else []
+    return "; ".join([*others, *help_for_refused(run, still_open)])
+
+
+def help_for_refused(run: Enrichment, still_open: Sequence[str]) -> list[str]:
+    """Say how to get those of the open profiles that the source doesn't show, if there are any."""
+    hidden = hidden_profiles(run, still_open)
+    withheld = set(withheld_profiles(run, still_open)).difference(hidden)
     what_helps = []
-    if len(hidden) + len(elsewhere) < len(still_open):
-        what_helps.append(again)
-    if elsewhere:
-        what_helps.append(f"of those withheld, {run.source.withheld_hint}")
+    if withheld:
+        what_helps.append(f"of the {len(withheld)} withheld, {run.source.withheld_hint}")
     if hidden:
         what_helps.append(f"nothing more is shown of {len(hidden)} for now; what is cached is kept")
-    return "; ".join(what_helps)
+    return what_helps
 
 
-def save_and_log_stop(run: Enrichment, why: str, again: str) -> None:
-    """Write the last checkpoint of a run that stops early, and log where it stopped."""
-    saved = last_checkpoint(run)
+def log_stop(run: Enrichment, why: str, saved: str, again: str) -> None:
+    """Log where a run has stopped early, what is saved, and how to go on."""
     not_done = (index for index, _ in run.to_fetch() if index >= run.progress.rows_done)
     rows = len(run.rows)
     log.error(
-        "%s. Stopped after %d of %d rows, %s; to resume, %s",
+        "%s. Stopped after %d of %s, %s; to resume, %s",
         why[:1].upper() + why[1:],
         next(not_done, rows),
-        rows,
+        counted(rows, "row"),
         saved,
         again,
     )
@@ -4052,8 +4408,8 @@ def last_checkpoint(run: Enrichment) -> str:
     with contextlib.suppress(OSError):
         run.progress.save()  # which costs nothing if it is lost
     with contextlib.suppress(OSError):
-        run.save_output()
-        is_output = run.output_error is None
+        run.save_results()
+        is_output = "output" not in run.write_errors
     fetched = f"everything but @{run.unsaved}" if run.unsaved else "everything so far"
     if is_cached and is_output:
         return f"{fetched} is saved"
@@ -4067,17 +4423,16 @@ def last_checkpoint(run: Enrichment) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with `argv`, by default the process's own; returns the exit code."""
     args = parse_arguments(argv)
-    logging.raiseExceptions = False  # a log on a full disk must not end the run
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
+    console = Console()
+    console.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
     secrets = SecretFilter(os.environ)
-    log.addHandler(handler)
+    log.addHandler(console)
     log.addFilter(secrets)
     log.setLevel(logging.DEBUG if args.verbose else logging.INFO)
-    waiter = Waiter()
+    waiter = Waiter(console.show if console.is_live else None)
     try:
         with waiter:
-            return enrich(args, waiter)
+            return enrich(args, waiter, console)
     except UnusableError as error:
         log.error("Error: %s", error)
         return EXIT_UNUSABLE
@@ -4091,8 +4446,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return EXIT_SIGNALLED + signum
     finally:
+        console.end_line()
         log.removeFilter(secrets)
-        log.removeHandler(handler)
+        log.removeHandler(console)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@
     python tests/rehearse.py --graph-api --batch-pause 0      # with the official API
     python tests/rehearse.py --speed 100                      # 1800 virtual seconds take 18
 
-Output and cache go to .tmp/rehearsal/ in the current folder. An earlier rehearsal's files there are
-removed first, unless --cache-dir is given. Nothing is sent to Instagram. The exit code is the
-program's.
+Output, report and cache go to .tmp/rehearsal/ in the current folder. An earlier rehearsal's files
+there are removed first, unless --cache-dir is given. Nothing is sent to Instagram. The exit code is
+the program's.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import instagram_enrichment
 
 SAMPLE = HERE / "data" / "influencers_425.csv"
 FOLDER = Path(".tmp", "rehearsal")
+REPORT = "report.csv"
 SETTINGS = ("--rate-limit", "10", "--batch-size", "100", "--batch-pause", "1800")
 API = ("--graph-api", "--batch-pause", "0")
 
@@ -63,10 +64,12 @@ def parse_arguments(argv: Sequence[str] | None) -> tuple[float, list[str], bool]
     )
     parser.add_argument("-o", "--output", help="where to write it (default: below .tmp/rehearsal)")
     parser.add_argument("--cache-dir", help="the state folder (default: .tmp/rehearsal)")
+    parser.add_argument("--report", help="the report (default: report.csv in .tmp/rehearsal)")
     own, flags = parser.parse_known_args(argv)
     name = Path(own.input or SAMPLE).name
     paths = ["-i", own.input or os.path.relpath(SAMPLE), "-o", own.output or str(FOLDER / name)]
     paths += ["--cache-dir", own.cache_dir or str(FOLDER)]
+    paths += ["--report", own.report or str(FOLDER / REPORT)]
     return max(1.0, own.speed), [*paths, *SETTINGS, *flags], not own.cache_dir
 
 
@@ -74,9 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program on a night, on what is withheld, and once more; returns its exit code."""
     speed, flags, afresh = parse_arguments(argv)
     args = instagram_enrichment.parse_arguments(flags)  # leaves here for what can't be parsed
-    if FOLDER in (args.cache_dir, args.output.parent):
+    if FOLDER in (args.cache_dir, args.output.parent, args.report.parent):
         FOLDER.mkdir(parents=True, exist_ok=True)
-    for name in (SAMPLE.name, "ig_cache.json", "ig_progress.json") if afresh else ():
+    for name in (SAMPLE.name, REPORT, "ig_cache.json", "ig_progress.json") if afresh else ():
         (FOLDER / name).unlink(missing_ok=True)
     known = json.loads(SAMPLE.with_suffix(".json").read_text(encoding="utf-8"))
     os.environ["no_proxy"] = "127.0.0.1"
@@ -108,8 +111,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             "now every profile is in the cache."
         )
         code = instagram_enrichment.main(flags)
-        say(f"The last act sent {standin.requests - sent} requests. To see what was filled:")
-        print(shlex.join(["diff", str(args.input), str(args.output)]), file=sys.stderr)
+        say(f"The last act sent {standin.requests - sent} requests.")
+        say("What was filled:", shlex.join(["diff", str(args.input), str(args.output)]))
+        say("What became of each row:", args.report)
     return code
 
 

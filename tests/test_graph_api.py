@@ -533,7 +533,7 @@ def test_what_the_api_settled_is_put_back_where_not_found_is_refuted(graph: Any)
     assert result.code == 1
     assert "open again" in result.log
     assert graph.cache[personal]["error"] == "NOT_PROFESSIONAL"
-    assert result.log.splitlines()[-1].endswith("still open: run the same command again")
+    assert result.log.splitlines()[-1].endswith("run the same command again tomorrow")
     sent = len(graph.standin.log)
     assert graph.run(*FLAG).code == 0
     assert len(graph.standin.log) == sent
@@ -943,7 +943,7 @@ def test_the_token_is_not_repeated_where_it_stands_among_the_arguments(
 def test_nothing_outside_of_the_sources_and_the_command_line_knows_which_one_is_used() -> None:
     text = Path(ig.__file__).read_text()
     sections = dict(re.findall(r"\n# =+\n# ([^\n]*)\n# =+\n(.*?)(?=\n# ===|\Z)", text, re.DOTALL))
-    assert len(sections) == 16
+    assert len(sections) == 17
     names = (
         r"web_address|graph_api|_web_|_graph_|API_URL|GRAPH|official API|Graph API|facebook\.com"
     )

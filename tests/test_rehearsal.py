@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,24 @@ def test_the_output_differs_from_the_list_in_the_filled_cells_only(
                 assert not was.strip() and now.strip()
                 gained[column] += 1
     assert gained == {genre: 2, details: 182}
-    assert re.search(rf"^diff \S*{SAMPLE.name} \S*{SAMPLE.name}$", night.stderr, re.MULTILINE)
+    assert re.search(rf": diff \S*{SAMPLE.name} \S*{SAMPLE.name}$", night.stderr, re.MULTILINE)
+
+
+def test_the_last_lines_count_the_categories_and_name_the_report(
+    folder: Path, night: subprocess.CompletedProcess[str]
+) -> None:
+    most = "Athlete 26, Artist 20, Public figure 14, Actor 9, Digital creator 8, "
+    assert most in night.stderr.rpartition("  Categories: ")[2]
+    report = folder / ".tmp" / "rehearsal" / "report.csv"
+    assert night.stderr.endswith(f"{report.relative_to(folder)}\n")
+    counts = Counter(row[3] for row in read(report)[1:])
+    assert counts == {
+        "filled": 183,
+        "empty": 226,
+        "not_found": 12,
+        "complete": 1,
+        "no_handle": 3,
+    }
 
 
 def test_rows_that_gained_nothing_are_byte_for_byte_the_same(
@@ -133,6 +151,8 @@ def test_the_programs_own_flags_replace_those_of_the_rehearsal(tmp_path: Path) -
         "out.csv",
         "--cache-dir",
         "state",
+        "--report",
+        "report.csv",
         "--limit",
         "1",
         "--rate-limit",
@@ -141,7 +161,12 @@ def test_the_programs_own_flags_replace_those_of_the_rehearsal(tmp_path: Path) -
     done = rehearse(tmp_path, *flags)
     assert done.returncode == 0, done.stderr
     assert list(json.loads((tmp_path / "state" / "ig_cache.json").read_text())) == ["nobody.here"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.csv", "out.csv", "state"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "mine.csv",
+        "out.csv",
+        "report.csv",
+        "state",
+    ]
 
 
 def test_help_names_what_the_rehearsal_adds(tmp_path: Path) -> None:

@@ -1,0 +1,346 @@
+"""The report: of every row of the list, what became of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import zipped
+
+import instagram_enrichment as ig
+
+NAMES = [f"profile.{number:03}" for number in range(12)]
+COLUMNS = ["row", "handle", "username", "status", "detail", "fetched_at"]
+EVERY_STATUS = """\
+Handle,GENRE,Details
+@filled.one,,
+@filled.two,Food,
+@empty.one,,
+@complete.one,Food,Loves bread
+@gone.one,,
+@withheld.one,,
+@open.one,,
+#N/A,,
+@osk - TikTok,,
+=1+1,,
+"two
+lines",,
+"""
+
+
+@pytest.fixture
+def report(world: Any) -> Path:
+    return world.folder / "report.csv"
+
+
+def read(path: Path) -> list[list[str]]:
+    header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+    assert header == COLUMNS
+    return rows
+
+
+def outcomes(path: Path) -> list[tuple[str, str]]:
+    return [(status, detail) for _, _, _, status, detail, _ in read(path)]
+
+
+def every_status(world: Any) -> None:
+    world.live("filled.one", "filled.two", "empty.one", "withheld.one", "open.one")
+    world.standin.users["empty.one"].update(biography="", category_name=None)
+    world.standin.behaviour = {"withheld.one": "geoblock", "open.one": "418"}
+    world.input.write_text(EVERY_STATUS)
+
+
+def test_every_row_has_its_status_and_what_there_is_to_say_about_it(
+    world: Any, report: Path
+) -> None:
+    every_status(world)
+    assert world.run("--report", str(report)).code == 1
+    assert outcomes(report) == [
+        ("filled", "GENRE and Details"),
+        ("filled", "Details"),
+        ("empty", ""),
+        ("complete", ""),
+        ("not_found", ""),
+        ("withheld", "withheld (400): geoblock_required"),
+        ("open", "unexpected status (418): a teapot"),
+        ("no_handle", "empty, or none"),
+        ("no_handle", "on another network"),
+        ("no_handle", "a number, a website or a label"),
+        ("no_handle", "not a username"),
+    ]
+    rows = read(report)
+    assert [row[0] for row in rows] == [str(number) for number in range(2, 13)]
+    assert [row[1] for row in rows][:2] == ["'@filled.one", "'@filled.two"]
+    assert [row[1] for row in rows][-4:] == ["#N/A", "'@osk - TikTok", "'=1+1", "two lines"]
+    assert [row[2] for row in rows] == [
+        *("filled.one", "filled.two", "empty.one", "complete.one", "gone.one"),
+        *("withheld.one", "open.one", "", "", "", ""),
+    ]
+    fetched = [bool(re.match(r"\d{4}-\d\d-\d\dT.*\+00:00$", row[5])) for row in rows]
+    assert fetched == [True, True, True, False, True, *[False] * 6]
+    assert {status for status, _ in outcomes(report)} == {status.value for status in ig.Status} - {
+        "pending",
+        "not_professional",
+    }
+
+
+def test_a_report_is_there_from_the_start_and_goes_along_with_each_checkpoint(
+    world: Any, report: Path
+) -> None:
+    world.live(*NAMES)
+    seen: list[int] = []
+
+    def watch(name: str) -> None:
+        filled = sum(status == "filled" for status, _ in outcomes(report))
+        in_output = sum(map(bool, world.biographies().values()))
+        assert filled == in_output
+        assert {status for status, _ in outcomes(report)} <= {"filled", "pending"}
+        seen.append(filled)
+
+    world.standin.watch = watch
+    assert world.run("-b", "5", "--report", str(report)).code == 0
+    assert seen == [0] * 5 + [5] * 5 + [10] * 2
+    assert outcomes(report) == [("filled", "GENRE and Details")] * 12
+
+
+def test_a_run_that_is_stopped_half_way_leaves_a_report_of_both_halves(
+    world: Any, report: Path
+) -> None:
+    world.live(*NAMES)
+    world.standin.behaviour = {NAMES[1]: "asset deleted"}
+    result = world.run_and_interrupt(20, "--report", str(report))
+    assert result.code == 130
+    done = len(world.cache)
+    assert 0 < done < 11
+    statuses = [status for status, _ in outcomes(report)]
+    assert statuses.count("filled") == done and statuses[1] == "withheld"
+    pending = [status for status in statuses if status in ("pending", "open")]
+    assert len(pending) == 12 - done - 1
+    assert statuses.count("open") <= 1
+
+
+def test_rows_beyond_a_limit_are_pending(world: Any, report: Path) -> None:
+    world.live(*NAMES)
+    assert world.run("--limit", "3", "--report", str(report)).code == 0
+    assert [status for status, _ in outcomes(report)] == ["filled"] * 3 + ["pending"] * 9
+
+
+def test_with_the_official_api_it_tells_who_is_no_professional_and_what_it_has_nothing_for(
+    world: Any, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", "EAAtest")
+    world.live(*NAMES[:4])
+    world.standin.users[NAMES[1]]["is_business_account"] = False
+    world.input.write_text(
+        "Handle,GENRE,Details\n"
+        f"@{NAMES[0]},,\n@{NAMES[1]},,\n@{NAMES[2]},,Loves bread\n@{NAMES[3]},,\n"
+    )
+    world.standin.users[NAMES[3]]["biography"] = ""
+    flags = ("--graph-api", "17841400000000000", "--report", str(report))
+    result = world.run(*flags)
+    assert result.code == 0
+    assert "0 already filled, 1 that the source has nothing for, 3 to fetch" in result.log
+    assert outcomes(report) == [
+        ("filled", "Details"),
+        ("not_professional", ""),
+        ("pending", "Instagram's official API has nothing for its empty cells"),
+        ("empty", ""),
+    ]
+    world.standin.behaviour = {NAMES[0]: "geoblock"}
+    assert world.run("--report", str(report)).code == 1
+    assert outcomes(report) == [
+        ("filled", "Details; still open: withheld (400): geoblock_required"),
+        ("filled", "GENRE and Details"),
+        ("filled", "GENRE"),
+        ("filled", "GENRE"),
+    ]
+
+
+UNUSABLE = {
+    "the input": ("list.csv", "is the input itself"),
+    "the output": ("out.csv", "is the output itself"),
+    "the output in capitals, on a Mac": ("OUT.csv", "is the output itself"),
+    "where the output is written first": (".out.csv.ig-part", "is the output itself"),
+    "a folder": (".", "is a folder"),
+    "no folder": ("nowhere/report.csv", "folder that does not exist"),
+    "the cache": (".tmp/ig_cache.json", "its own files"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_a_report_without_a_place_of_its_own_is_refused_before_the_first_request(
+    world: Any, case: str
+) -> None:
+    name, why = UNUSABLE[case]
+    world.live(*NAMES)
+    world.cache_dir.mkdir()
+    before = world.input.read_bytes()
+    result = world.run("--report", str(world.folder / name))
+    assert result.code == 2
+    assert result.log.count("\n") == 1
+    assert "--report" in result.log and why in result.log
+    assert world.standin.log == []
+    assert world.input.read_bytes() == before
+    assert not world.output.exists()
+
+
+def test_a_link_to_the_output_is_refused_too(world: Any, report: Path) -> None:
+    world.live(*NAMES)
+    report.symlink_to(world.output)
+    result = world.run("--report", str(report))
+    assert result.code == 2 and "is the output itself" in result.log
+
+
+def test_a_report_that_can_not_be_written_is_found_out_before_the_first_request(
+    world: Any, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.live(*NAMES)
+    original = ig.write_atomic
+
+    def write(path: Path, *args: Any) -> None:
+        if path.name == report.name:
+            raise PermissionError(13, "Permission denied", str(path))
+        original(path, *args)
+
+    monkeypatch.setattr(ig, "write_atomic", write)
+    result = world.run("--report", str(report))
+    assert result.code == 2
+    assert f"{report}: Permission denied" in result.log
+    assert world.standin.log == []
+
+
+def test_a_report_whose_folder_is_gone_for_a_while_is_written_at_the_next_checkpoint(
+    world: Any,
+) -> None:
+    world.live(*NAMES)
+    folder = world.folder / "reports"
+    folder.mkdir()
+    report = folder / "report.csv"
+    away = world.folder / "away"
+    world.clock.at(10, lambda: folder.rename(away))
+    world.clock.at(25, lambda: away.rename(folder))
+    result = world.run("-b", "5", "--batch-pause", "0", "--report", str(report))
+    assert result.code == 0
+    assert "The report can't be written" in result.log
+    assert [status for status, _ in outcomes(report)] == ["filled"] * 12
+
+
+def test_a_report_that_could_not_be_written_at_the_end_is_no_success(world: Any) -> None:
+    world.live(*NAMES)
+    folder = world.folder / "reports"
+    folder.mkdir()
+    world.clock.at(20, lambda: folder.rename(world.folder / "away"))
+    result = world.run("--report", str(folder / "report.csv"))
+    assert result.code == 1
+    last = result.log.splitlines()[-1]
+    assert "What was fetched is in the cache, not in the report: fix that, and run" in last
+    assert world.all_live, "the output is there"
+
+
+def test_a_file_that_is_no_report_is_kept(world: Any, report: Path) -> None:
+    world.live(*NAMES)
+    report.write_text("Name,Phone\nNira,12345\n")
+    result = world.run("--report", str(report))
+    assert result.code == 0
+    assert (world.folder / "report.csv.bak").read_text() == "Name,Phone\nNira,12345\n"
+    assert "was no report of this program: kept it as" in result.log
+    assert world.run("--report", str(report)).code == 0
+    assert not (world.folder / "report.csv.bak1").exists(), "an older report is replaced"
+    notes = report.read_text().replace("GENRE and Details,", "GENRE and Details,called her,", 1)
+    report.write_text(notes)
+    assert world.run("--report", str(report)).code == 0
+    assert (world.folder / "report.csv.bak1").read_text() == notes
+
+
+def test_secrets_do_not_reach_the_report(
+    world: Any, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", "EAAsecretsecret")
+    world.live(*NAMES[:2])
+    message = (400, {}, b'{"message": "what is EAAsecretsecret?"}')
+    world.standin.watch = lambda name: message if name == NAMES[1] else None
+    assert world.run("--report", str(report)).code == 1
+    assert "EAAsecret" not in report.read_text()
+    assert outcomes(report)[1] == ("open", "unexpected status (400): what is [hidden]?")
+
+
+def test_no_cell_of_the_report_is_a_formula(world: Any, report: Path) -> None:
+    world.live("nira.voss")
+    cells = ["=1+1", "+49 30 1", "-", "@nira.voss", "\t=2", "@a @b"]
+    rows = "".join(f'"{cell}",x\n' for cell in cells)
+    world.input.write_text(f"Handle,City\n{rows}")
+    assert world.run("--report", str(report), "--username-column", "Handle").code == 0
+    assert not any(cell[:1] in tuple("=+-@\t\r") for row in read(report) for cell in row if cell)
+
+
+def test_two_rows_of_one_profile_and_a_full_one_have_a_status_each(
+    world: Any, report: Path
+) -> None:
+    world.live("nira.voss")
+    world.input.write_text("Handle,GENRE,Details\n@nira.voss,,\n@Nira.Voss,Food,Loves bread\n")
+    assert world.run("--report", str(report)).code == 0
+    assert [status for status, _ in outcomes(report)] == ["filled", "complete"]
+
+
+def test_the_first_twenty_open_profiles_are_named_then_their_number(
+    world: Any, report: Path
+) -> None:
+    names = [f"profile.{number:03}" for number in range(26)]
+    world.live(*names)
+    world.standin.behaviour = dict.fromkeys(names[1:], "geoblock")
+    result = world.run()
+    assert result.code == 1
+    named = re.findall(r"Still open: @(\S+): withheld \(400\): geoblock_required", result.log)
+    assert named == names[1:21]
+    assert "Still open: 5 more, which are in the report of --report" in result.log
+    result = world.run("--report", str(report))
+    assert f"Still open: 5 more, which are in {report}" in result.log
+    assert [row[2] for row in read(report) if row[3] == "withheld"] == names[1:]
+
+
+CATEGORIES = {"Athlete": 4, "Artist": 3, "Actor": 2, "Blogger": 2}
+
+
+def test_the_categories_are_counted_the_most_frequent_first(world: Any) -> None:
+    names = [f"profile.{number:03}" for number in range(20)]
+    world.live(*names)
+    others = [f"Other {number:02}" for number in range(9)]
+    kinds = [kind for kind, count in CATEGORIES.items() for _ in range(count)] + others
+    for name, kind in zipped(names, kinds):
+        world.standin.users[name]["category_name"] = kind
+    log = world.run().log
+    first = "Athlete 4, Artist 3, Actor 2, Blogger 2"
+    listed = ", ".join(f"{other} 1" for other in others[:6])
+    assert f"\n\n  Categories: {first}, {listed} … and 3 more\n" in log
+
+
+def test_where_there_is_no_category_there_is_no_line(world: Any) -> None:
+    world.live(*NAMES[:2])
+    for name in NAMES[:2]:
+        world.standin.users[name]["category_name"] = None
+    assert "Categories" not in world.run().log
+
+
+def test_a_full_disk_while_the_report_is_written_stops_the_run(
+    world: Any, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.live(*NAMES)
+    original = ig.write_atomic
+    calls: list[str] = []
+
+    def write(path: Path, *args: Any) -> None:
+        calls.append(path.name)
+        if calls.count(report.name) > 1 and path.name == report.name:
+            raise OSError(28, os.strerror(28), str(path))
+        original(path, *args)
+
+    monkeypatch.setattr(ig, "write_atomic", write)
+    result = world.run("-b", "5", "--report", str(report))
+    assert result.code == 1
+    assert f"Could not save ({report}: No space left on device). Stopped after 5" in result.log
+    assert len(world.cache) == 5
