@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import trustme
 from child import run_logged
-from standin import StandIn
+from standin import StandIn, user
 
 import instagram_enrichment as ig
 
@@ -166,7 +166,9 @@ def test_200_kills_at_random_moments_of_one_run_lose_nothing(
 def test_signals_at_random_moments_leave_every_cached_profile_in_the_output(
     tmp_path: Path, server: StandIn, signum: signal.Signals
 ) -> None:
-    folder = Folder(tmp_path, server, NAMES)
+    names = [f"profile.{number:04}" for number in range(1000)]  # more than are done by then
+    server.users.update({name: user(name) for name in names})
+    folder = Folder(tmp_path, server, names)
     dice = random.Random(3)
     for count in range(1, 16):
         folder.log.write_text("")
