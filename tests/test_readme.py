@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +21,7 @@ import instagram_enrichment as ig
 HERE = Path(__file__).parent
 README = (HERE.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+STOP = next(block for block in BLOCKS if "kill" in block)
 
 
 def rows_of(heading: str) -> list[list[str]]:
@@ -107,6 +110,7 @@ class Shell:
             "bin/caffeinate",
             "bin/systemd-inhibit",
             "bin/curl",
+            "bin/open",
             "bin/tail",
         ):
             self._stub(folder / path, standin, speed)
@@ -169,9 +173,11 @@ def test_every_block_of_the_readme_works_when_pasted(
     state = shell.folder / ".tmp"
     state.mkdir()
     (state / "ig_cache.json").write_text(
-        '{\n"NAME": {"biography": null, "error": "NOT_FOUND"}\n}\n'
+        '{\n"name": {"biography": null, "error": "NOT_FOUND"}\n}\n'
     )
+    (state / "ig_cache.json.bak").write_text("{\n}\n")
     (state / "ig_progress.json").write_text('{"last_processed_index": 0}\n')
+    (shell.folder / "report.csv").write_text("2,'@gone,gone,not_found,,\n")
     if "--graph-api" in block:
         monkeypatch.setenv(ig.TOKEN_VARIABLE, "EAAtest")
     if "read -rs" in block:
@@ -179,9 +185,8 @@ def test_every_block_of_the_readme_works_when_pasted(
         pasted = shell.paste(block)
         assert "INSTAGRAM_ACCESS_TOKEN=" in pasted[-1][1]
         return
-    if "kill" in block:
-        sleeper = subprocess.Popen(["sleep", "60"])
-        (state / "ig.lock").write_text(f"{sleeper.pid}\n")
+    if "lsof" in block and shutil.which("lsof") is None:
+        pytest.skip("lsof is not on this machine")
     pasted = shell.paste(block)
     assert len(pasted) == len(block.splitlines()), pasted
     for code, text in pasted:
@@ -189,15 +194,54 @@ def test_every_block_of_the_readme_works_when_pasted(
         assert not re.search(
             r"command not found|no matches found|parse error|unmatched|bad option", text
         ), text
-    if "kill" in block:
-        assert sleeper.wait(5) == -15
+
+
+@pytest.mark.parametrize("holds_the_lock", [True, False])
+def test_the_stop_line_ends_who_holds_the_lock_and_nobody_whose_number_stands_in_it(
+    shell: Shell, holds_the_lock: bool
+) -> None:
+    lock = shell.folder / ".tmp" / "ig.lock"
+    lock.parent.mkdir()
+    with lock.open("w") if holds_the_lock else contextlib.nullcontext() as file:
+        sleeper = subprocess.Popen(["sleep", "60"], stdin=file)
+    lock.write_text(f"{sleeper.pid}\n")
+    try:
+        [(code, text)] = shell.paste(STOP)
+        assert code == 0
+        said = text.replace(STOP.strip(), "")  # bash repeats what is pasted
+        assert not re.search("kill|usage|argument", said, re.IGNORECASE), text
+        if holds_the_lock:
+            assert sleeper.wait(5) == -signal.SIGTERM
+        else:
+            assert sleeper.poll() is None
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_the_contents_name_every_chapter_and_every_link_leads_to_one() -> None:
+    headings = re.findall(r"^##+ (.*)$", README, re.MULTILINE)
+    anchors = {
+        re.sub(r"[^a-z0-9 -]", "", text.lower()).replace(" ", "-"): text for text in headings
+    }
+    links = re.findall(r"\[([^\]]*)\]\(#([^)]*)\)", README)
+    assert {anchor for _, anchor in links} <= anchors.keys()
+    contents = README.partition("\n## Contents\n")[2].partition("\n## ")[0]
+    listed = dict(re.findall(r"\[([^\]]*)\]\(#([^)]*)\)", contents))
+    assert listed.keys() == set(headings) - {"Try it in a minute", "Contents"}
+    assert all(anchors[anchor] == title for title, anchor in listed.items())
+
+
+def test_the_statuses_are_those_of_the_report() -> None:
+    assert [row[0].strip("`") for row in rows_of("Status")] == [each.value for each in ig.Status]
 
 
 def test_a_nohup_line_that_is_pasted_twice_leaves_one_run_which_the_stop_line_ends(
     tmp_path: Path,
 ) -> None:
-    nohup = next(block for block in BLOCKS if block.startswith("nohup "))
-    stop = next(block for block in BLOCKS if block.startswith("kill "))
+    nohup = next(
+        block for block in BLOCKS if block.startswith("nohup ") and "--graph-api" not in block
+    )
     with StandIn([f"profile.{number}" for number in range(50)]) as standin:
         shell = Shell("bash", tmp_path, standin, speed="20")
         log = tmp_path / "enrich.log"
@@ -207,7 +251,7 @@ def test_a_nohup_line_that_is_pasted_twice_leaves_one_run_which_the_stop_line_en
         text = wait_for(log, "another run is using .tmp")
         process = (tmp_path / ".tmp" / "ig.lock").read_text().strip()
         assert f"(process {process})" in text and "[1/51]" in first
-        assert shell.paste(stop)[0][0] == 0
+        assert shell.paste(STOP)[0][0] == 0
         text = wait_for(log, "Interrupted by SIGTERM")
         assert "everything so far is saved" in text
 
