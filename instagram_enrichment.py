@@ -3697,13 +3697,12 @@ class Console(logging.Handler):
         is_terminal = self._stream is not None and self._stream.isatty()
         self.is_live = is_terminal and os.environ.get("TERM") != "dumb"
         self._run: Enrichment | None = None
-        self._activity = ""  # what is waited for; empty while there is no line
+        self._is_drawn = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a message of the log above the line."""
-        self._erase_line()
+        """Write a message of the log in the place of the line, which is drawn anew below it."""
+        self.erase_line()
         self._write(self.format(record) + "\n")
-        self._draw_line()
 
     def follow(self, run: Enrichment) -> None:
         """Have the line say how far this run is."""
@@ -3711,28 +3710,21 @@ class Console(logging.Handler):
 
     def show(self, activity: str) -> None:
         """Draw the line, which says what is waited for."""
-        self._activity = activity
-        self._draw_line()
-
-    def end_line(self) -> None:
-        """Erase the line for good."""
-        self._erase_line()
-        self._activity = ""
-
-    def _draw_line(self) -> None:
-        if not self._activity or self._is_in_background():
+        if self._is_in_background():
             return
-        line = self._activity
+        width = self._width()
+        line = activity[:width]
         if self._run:
             end = clock_time_in(self._run.seconds_to_end())
-            line = live_line(
-                self._width(), self._run.done, len(self._run.wanted), self._activity, end
-            )
-        self._write(f"{ERASE}{line[: self._width()]}\r")
+            line = live_line(width, self._run.done, len(self._run.wanted), activity, end)
+        self._write(f"{ERASE}{line}\r")
+        self._is_drawn = True
 
-    def _erase_line(self) -> None:
-        if self._activity and not self._is_in_background():
+    def erase_line(self) -> None:
+        """Leave nothing of the line, until it is drawn again."""
+        if self._is_drawn and not self._is_in_background():
             self._write(ERASE)
+        self._is_drawn = False
 
     def _width(self) -> int:
         """Return how many characters fit into a line without wrapping it."""
@@ -4446,7 +4438,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return EXIT_SIGNALLED + signum
     finally:
-        console.end_line()
+        console.erase_line()
         log.removeFilter(secrets)
         log.removeHandler(console)
 

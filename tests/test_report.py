@@ -287,6 +287,21 @@ def test_two_rows_of_one_profile_and_a_full_one_have_a_status_each(
     assert [status for status, _ in outcomes(report)] == ["filled", "complete"]
 
 
+def test_of_two_rows_of_one_profile_only_the_one_that_lacks_something_is_still_open(
+    world: Any, report: Path, cached_entry: Any
+) -> None:
+    world.live("nira.voss")
+    from_api = {"category_name": None, "is_business": True, "is_verified": None}
+    world.remember(cached_entry("nira.voss", **from_api))
+    world.standin.behaviour = {"nira.voss": "geoblock"}
+    world.input.write_text("Handle,GENRE,Details\n@nira.voss,Food,\n@nira.voss,,\n")
+    assert world.run("--report", str(report)).code == 1
+    assert outcomes(report) == [
+        ("filled", "Details"),
+        ("filled", "Details; still open: withheld (400): geoblock_required"),
+    ]
+
+
 def test_the_first_twenty_open_profiles_are_named_then_their_number(
     world: Any, report: Path
 ) -> None:
