@@ -703,13 +703,14 @@ class Waiter:
     program was told to ignore (by nohup, or by a script that starts it in the background) stay
     ignored.
 
-    While it waits, it calls `show` again and again with what it waits for, if that is given.
+    While it waits, it calls `show` every half second, if that is given: with what it waits for, and
+    the seconds that this takes at least.
 
     Use as a context manager, in the main thread. On exit the handlers before it are put back; once
     a signal has come, all three are ignored instead, as the program is about to end.
     """
 
-    def __init__(self, show: Callable[[str], None] | None = None) -> None:
+    def __init__(self, show: Callable[[str, float], None] | None = None) -> None:
         self._show = show
         self._interval = REDRAW_INTERVAL if show else POLL_INTERVAL
         self._received: signal.Signals | None = None
@@ -739,16 +740,18 @@ class Waiter:
         """Sleep until then; `activity` says of the seconds that remain what they are for."""
         while (seconds := deadline.remaining()) > 0:
             if self._show:
-                self._show(activity(seconds))
+                self._show(activity(seconds), seconds)
             self.wait_for(time.sleep, min(seconds, self._interval))
 
-    def receive(self, parts: queue.SimpleQueue[Result], deadline: Deadline) -> Result:
+    def wait_for_item(
+        self, items: queue.SimpleQueue[Result], deadline: Deadline, activity: str
+    ) -> Result:
         """Wait for what a thread puts into a queue next; raises queue.Empty if nothing comes."""
         while self._show and deadline.remaining() > REDRAW_INTERVAL:
-            self._show("waiting for an answer")
+            self._show(activity, 0.0)
             with contextlib.suppress(queue.Empty):
-                return self.wait_for(parts.get, True, REDRAW_INTERVAL)
-        return self.wait_for(parts.get, True, max(deadline.remaining(), 0.0))
+                return self.wait_for(items.get, True, REDRAW_INTERVAL)
+        return self.wait_for(items.get, True, max(deadline.remaining(), 0.0))
 
     def _receive(self, signum: int, frame: object) -> None:
         """Handle a signal: note the first one, and end the wait that it came in."""
@@ -764,14 +767,14 @@ def next_in(seconds: float) -> str:
     return f"next in {format_duration(math.ceil(seconds))}"
 
 
+def pausing(seconds: float, what: str = "pausing") -> str:
+    """Say how long a pause, or what is named instead, still takes: `pausing, 0:23:47 left`."""
+    return f"{what}, {timedelta(seconds=math.ceil(seconds))} left"
+
+
 def waiting(seconds: float) -> str:
-    """Say for how long nothing is sent, after a response or a failure that asks for a wait."""
-    return f"waiting, {timedelta(seconds=math.ceil(seconds))} left"
-
-
-def pausing(seconds: float) -> str:
-    """Say how long a pause still takes: `pausing, 0:23:47 left`."""
-    return f"pausing, {timedelta(seconds=math.ceil(seconds))} left"
+    """Say how long it takes until a request may be tried again."""
+    return pausing(seconds, "waiting")
 
 
 # ==================================================================================================
@@ -1586,7 +1589,7 @@ class Transport:
     def _next_part(self, parts: queue.SimpleQueue[Any], deadline: Deadline) -> Response:
         """Wait for what `_receive` puts next; raises NetworkError for one, and when time is up."""
         try:
-            part = self._waiter.receive(parts, deadline)
+            part = self._waiter.wait_for_item(parts, deadline, "waiting for an answer")
         except queue.Empty:
             seconds = f"{RESPONSE_TIMEOUT:.0f} s"
             raise NetworkError(f"no whole response within {seconds}") from None
@@ -3293,7 +3296,7 @@ class Enrichment:
     batches: Batches
     args: argparse.Namespace
     last_output: bytes  # as this run wrote it last
-    last_report: bytes
+    report: Report | None
 
     def __post_init__(self) -> None:
         self.source = self.fetcher.source
@@ -3301,10 +3304,10 @@ class Enrichment:
         self.rows = self.sheet.rows[: self.args.limit]
         self.wanted = wanted_fields(self.rows)  # username -> profile fields
         self.tried: set[str] = set()  # the usernames fetched in this run, settled or not
-        self.errors: dict[str, FetchError] = {}  # username -> what last left it open
+        self.last_errors: dict[str, FetchError] = {}  # username -> what last left it open
         self.unsaved: str | None = None  # the username that was fetched and could not be cached
         self.write_errors: dict[str, OSError] = {}  # what the last checkpoint could not write
-        self.done = 0  # profiles of the list that need no request any more in this run
+        self.done = 0  # profiles of the list that are not in the queue
         self._estimated_end = 0.0  # epoch seconds
         # username -> what was cached before this run cached it as not found
         self._not_found_now: dict[str, Profile | None] = {}
@@ -3321,6 +3324,7 @@ class Enrichment:
             self.limiter.resume_pause()
         are_repeats = False
         while self.queue:
+            self._note_position()
             if not are_repeats and self.queue.has_only_repeats():
                 are_repeats = True
                 log.info("Back to the profiles that are still open: %d", len(self.queue))
@@ -3331,7 +3335,6 @@ class Enrichment:
             self._reopen_refuted()
             index = self.queue.row_index[username]
             self.progress.advance_to(index + 1)
-            self._note_position()
             log_progress(self, index, username, result)
         if self.tried:
             self.checkpoint()
@@ -3385,9 +3388,10 @@ class Enrichment:
         return requests * each + self.pauses_ahead(fetches) * each_pause
 
     def seconds_to_end(self) -> float:
-        """Return the seconds until the end that was last estimated, or a later one.
+        """Return the seconds until the end as it was estimated after the last profile.
 
-        A wait that has come up since, or in which the machine slept, makes it later.
+        So it stands still while a token or an answer is waited for. If it has become too early
+        since, by a block or the machine's sleep, it is the earliest end that is possible.
         """
         at_least = self.limiter.blocked_for() + self.seconds_of_queue()
         return max(self._estimated_end - time.time(), at_least)
@@ -3411,19 +3415,21 @@ class Enrichment:
                 write()
             except OSError as error:
                 self.write_errors[name] = error
-                if error.errno in DISK_FULL:
-                    raise
-                log.error(
-                    "The %s can't be written (%s): "
-                    "what was fetched is in the cache, and the next checkpoint tries again",
-                    name,
-                    format_os_error(error),
-                )
+        for name, why in self.write_errors.items():
+            if why.errno in DISK_FULL:
+                raise why
+            log.error(
+                "The %s can't be written (%s): "
+                "what was fetched is in the cache, and the next checkpoint tries again",
+                name,
+                format_os_error(why),
+            )
 
-    def open_reasons(self) -> dict[str, FetchError | str]:
-        """Return why profiles that were fetched in this run are open: username -> reason."""
+    def open_errors(self) -> dict[str, ReportedError]:
+        """Return what left the profiles open that this run has fetched in vain (username -> it)."""
+        in_flight = ReportedError("the run stopped while it was being fetched")
         return {
-            username: self.errors.get(username, "the run stopped while it was being fetched")
+            username: self.last_errors.get(username, in_flight)
             for username in self.tried
             if not self.is_settled(username)
         }
@@ -3439,15 +3445,12 @@ class Enrichment:
         )
 
     def _write_report(self) -> None:
-        if self.args.report:
-            report = render_report(
-                self.sheet, self.cache.profiles, self.source, self.open_reasons()
-            )
-            self.last_report = write_report(self.args.report, report, self.last_report)
+        if self.report:
+            self.report.write(self.cache.profiles, self.open_errors())
 
     def _note_position(self) -> None:
         """Note how far the run is, and when it ends as it looks now."""
-        self.done = len(self.wanted) - len(self.queue)
+        self.done = max(self.done, len(self.wanted) - len(self.queue))
         self._estimated_end = time.time() + self.eta()
 
     def _note_end(self) -> None:
@@ -3460,14 +3463,16 @@ class Enrichment:
     def _fetch(self, username: str) -> str:
         """Fetch one profile, after the pause that may be due; returns what came of it, in words."""
         self._prepare_fetch()
-        self.tried.add(username)
+        requests_before = self.fetcher.requests
         try:
             fetched = self.fetcher.fetch(username)
         except FetchError as error:
-            self.errors[username] = error
+            self.last_errors[username] = error
             again = "; again at the end" if username in self.queue else ""
             return f"left open: {error}{again}"
         finally:
+            if self.fetcher.requests > requests_before:
+                self.tried.add(username)
             self.batches.add()
             self._since_checkpoint += 1
         self.unsaved = username
@@ -3510,6 +3515,7 @@ class Enrichment:
 # ==================================================================================================
 
 REPORT_HEADER = ["row", "handle", "username", "status", "detail", "fetched_at"]
+PENDING = "not fetched yet"
 
 
 class Status(Enum):
@@ -3526,89 +3532,124 @@ class Status(Enum):
     NO_HANDLE = "no_handle"
 
 
-def render_report(
-    sheet: Sheet,
-    profiles: Mapping[str, Profile],
-    source: Source,
-    open_reasons: Mapping[str, FetchError | str],
-) -> bytes:
-    """Return a CSV that says of every row of the sheet what became of it.
+class Report:
+    """A CSV that says of every row of the sheet what became of it.
 
-    `profiles` are the cached ones, and `open_reasons` say why those stay open that were fetched in
-    vain in this run (username -> reason). Texts from outside are as safe in a spreadsheet as those
-    of the output.
+    Of a profile that an earlier run has fetched in vain it says so until more is known. Texts from
+    outside are as safe in a spreadsheet as those of the output. Its methods raise OSError.
     """
-    hide = SecretFilter(os.environ).hide
+
+    def __init__(self, path: Path, sheet: Sheet, source: Source) -> None:
+        self._path, self._sheet, self._source = path, sheet, source
+        self._last = b""  # as this run wrote it last
+        self._earlier = {
+            username: (Status(status), detail)
+            for _, _, username, status, detail, _ in parse_report(self._read())
+            if status in (Status.OPEN.value, Status.WITHHELD.value)
+        }
+
+    def write(
+        self, profiles: Mapping[str, Profile], last_errors: Mapping[str, ReportedError]
+    ) -> None:
+        """Write it anew; what the user has typed into the old one is kept as a copy.
+
+        `profiles` are the cached ones, and `last_errors` those of this run (username -> what last
+        left a profile open).
+        """
+        rows = list(self._rows(profiles, last_errors))
+        report = render_report(rows)
+        old = self._read()
+        if old not in (b"", self._last, report) and is_edited_report(old, rows):
+            log.warning(
+                "%s has what this program didn't write: kept it as %s",
+                printable(str(self._path)),
+                printable(str(keep_copy(self._path, old, "bak"))),
+            )
+        write_atomic(self._path, [report])
+        self._last = report
+
+    def _read(self) -> bytes:
+        return self._path.read_bytes() if self._path.exists() else b""
+
+    def _rows(
+        self, profiles: Mapping[str, Profile], last_errors: Mapping[str, ReportedError]
+    ) -> Iterator[list[str]]:
+        hide = SecretFilter(os.environ).hide
+        for row in self._sheet.rows:
+            username = row.username or ""
+            profile = profiles.get(username)
+            status, detail = self._status(row, profile, last_errors.get(username))
+            texts = [detail, profile.fetched_at or "" if profile else ""]
+            cells = [clean(hide(text)) for text in texts]
+            yield [str(row.number), clean(row.handle_cell), username, status.value, *cells]
+
+    def _status(
+        self, row: Row, profile: Profile | None, last_error: ReportedError | None
+    ) -> tuple[Status, str]:
+        """Return what became of a row, and what there is to say about it.
+
+        `profile` is what is cached of it; `last_error` is what left it open in this run.
+        """
+        if row.username is None:
+            return Status.NO_HANDLE, row.handle.kind.value
+        if not row.wanted:
+            return Status.COMPLETE, ""
+        is_settled = self._source.settles(profile, row.wanted)
+        can_gain = not self._source.fields.isdisjoint(row.wanted)
+        if new_cells := self._sheet.new_cells(row, {row.username: profile} if profile else {}):
+            filled = " and ".join(self._sheet.titles[field] for field in new_cells)
+            is_open = can_gain and not is_settled
+            return Status.FILLED, f"{filled}; open: {last_error or PENDING}" if is_open else filled
+        if last_error and not is_settled:
+            is_withheld = isinstance(last_error, Withheld)
+            return Status.WITHHELD if is_withheld else Status.OPEN, str(last_error)
+        if profile and profile.error:
+            return Status(profile.error.lower()), ""
+        if is_settled:
+            return Status.EMPTY, ""
+        if can_gain:
+            return self._earlier.get(row.username, (Status.PENDING, ""))
+        return Status.PENDING, f"{self._source.name} has nothing for its empty cells"
+
+
+def render_report(rows: Iterable[Iterable[str]]) -> bytes:
+    """Return a report of these rows of cells."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(REPORT_HEADER)
-    for row in sheet.rows:
-        username = row.username or ""
-        profile = profiles.get(username)
-        status, detail = row_status(row, profile, sheet, source, open_reasons.get(username))
-        fetched_at = (profile.fetched_at if profile else None) or ""
-        handle, detail = clean(row.handle_cell), clean(hide(detail))
-        writer.writerow([row.number, handle, username, status.value, detail, fetched_at])
+    csv.writer(text, lineterminator="\n").writerows([REPORT_HEADER, *rows])
     return text.getvalue().encode()
 
 
-def row_status(
-    row: Row,
-    profile: Profile | None,
-    sheet: Sheet,
-    source: Source,
-    open_reason: FetchError | str | None,
-) -> tuple[Status, str]:
-    """Return what became of a row, and what there is to say about it.
-
-    `profile` is what is cached of it; `open_reason` is why it was fetched in vain, if it was.
-    """
-    if row.username is None:
-        return Status.NO_HANDLE, row.handle.kind.value
-    if not row.wanted:
-        return Status.COMPLETE, ""
-    is_open = open_reason is not None and not source.settles(profile, row.wanted)
-    if new_cells := sheet.new_cells(row, {row.username: profile} if profile else {}):
-        filled = " and ".join(sheet.titles[field] for field in new_cells)
-        return Status.FILLED, f"{filled}; still open: {open_reason}" if is_open else filled
-    if is_open:
-        is_withheld = isinstance(open_reason, Withheld)
-        return Status.WITHHELD if is_withheld else Status.OPEN, str(open_reason)
-    if profile and profile.error:
-        return Status(profile.error.lower()), ""
-    if source.settles(profile, row.wanted):
-        return Status.EMPTY, ""
-    if source.fields.isdisjoint(row.wanted):
-        return Status.PENDING, f"{source.name} has nothing for its empty cells"
-    return Status.PENDING, ""
-
-
-def write_report(path: Path, report: bytes, last: bytes = b"") -> bytes:
-    """Write the report, and return it; a file in its place that is no report is kept as a copy.
-
-    `last` is the report that this run wrote last. Raises OSError.
-    """
-    old = path.read_bytes() if path.exists() else b""
-    if old not in (b"", last) and not is_report(old):
-        copy = keep_copy(path, old, "bak")
-        log.warning(
-            "%s was no report of this program: kept it as %s",
-            printable(str(path)),
-            printable(str(copy)),
-        )
-    write_atomic(path, [report])
-    return report
-
-
-def is_report(data: bytes) -> bool:
-    """Return whether a file is a report as this program writes it, with no cell more or less."""
+def parse_report(data: bytes) -> list[list[str]]:
+    """Return the rows of a report; none if it isn't one, with no cell more or less."""
     try:
         header, *rows = csv.reader(io.StringIO(data.decode("utf-8"), newline=""))
     except (ValueError, csv.Error):
-        return False
+        return []
     known = {status.value for status in Status}
     is_whole = (len(row) == len(header) and row[3] in known for row in rows)
-    return header == REPORT_HEADER and all(is_whole)
+    return rows if header == REPORT_HEADER and all(is_whole) else []
+
+
+def is_edited_report(report: bytes, rows: Iterable[Sequence[str]]) -> bool:
+    """Return whether a file is another than what the program writes before it writes these rows.
+
+    Only where a profile is open the program may have written any detail.
+    """
+    old_rows = parse_report(report)
+    now = {row[0]: row for row in rows}
+    changing = (Status.OPEN.value, Status.WITHHELD.value, Status.PENDING.value)
+    is_ours = all(
+        old[0] in now
+        and list(now[old[0]][:3]) == old[:3]
+        and (old[3] in changing or what_is_filled(old[4]) in ("", what_is_filled(now[old[0]][4])))
+        for old in old_rows
+    )
+    return not is_ours or render_report(old_rows) != report
+
+
+def what_is_filled(detail: str) -> str:
+    """Return a detail without what is still open."""
+    return detail.partition("; open: ")[0]
 
 
 # ==================================================================================================
@@ -3708,14 +3749,14 @@ class Console(logging.Handler):
         """Have the line say how far this run is."""
         self._run = run
 
-    def show(self, activity: str) -> None:
-        """Draw the line, which says what is waited for."""
+    def show(self, activity: str, seconds: float) -> None:
+        """Draw the line: what is waited for, which takes so many seconds at least."""
         if self._is_in_background():
             return
         width = self._width()
         line = activity[:width]
         if self._run:
-            end = clock_time_in(self._run.seconds_to_end())
+            end = clock_time_in(max(self._run.seconds_to_end(), seconds))
             line = live_line(width, self._run.done, len(self._run.wanted), activity, end)
         self._write(f"{ERASE}{line}\r")
         self._is_drawn = True
@@ -3730,7 +3771,7 @@ class Console(logging.Handler):
         """Return how many characters fit into a line without wrapping it."""
         try:
             columns = os.get_terminal_size(self._stream.fileno()).columns
-        except OSError:
+        except (OSError, ValueError):
             columns = 0
         return (columns or USUAL_WIDTH) - 1
 
@@ -3738,7 +3779,7 @@ class Console(logging.Handler):
         """Return whether a shell has sent the program to the background of its terminal."""
         try:
             return os.tcgetpgrp(self._stream.fileno()) != os.getpgrp()
-        except OSError:  # it is not the terminal that the program was started from
+        except (OSError, ValueError):  # it is not the terminal that the program was started from
             return False
 
     def _write(self, text: str) -> None:
@@ -3939,14 +3980,14 @@ def hidden_profiles(run: Enrichment, still_open: Iterable[str]) -> list[str]:
         username
         for username in still_open
         if username in run.cache.profiles
-        and isinstance(run.errors.get(username), (Withheld, NotFound))
+        and isinstance(run.last_errors.get(username), (Withheld, NotFound))
         and not run.fetcher.claims.is_refuted(username)
     ]
 
 
 def withheld_profiles(run: Enrichment, still_open: Iterable[str]) -> list[str]:
     """Return those of the open profiles that the source withholds."""
-    return [name for name in still_open if isinstance(run.errors.get(name), Withheld)]
+    return [name for name in still_open if isinstance(run.last_errors.get(name), Withheld)]
 
 
 def log_still_open(run: Enrichment, still_open: Sequence[str]) -> None:
@@ -3954,13 +3995,14 @@ def log_still_open(run: Enrichment, still_open: Sequence[str]) -> None:
 
     The first of them are named.
     """
-    reasons = run.open_reasons()
-    in_vain = [username for username in still_open if username in reasons]
+    errors = run.open_errors()
+    in_vain = [username for username in still_open if username in errors]
     for username in in_vain[:MOST_OPEN]:
-        log.info("Still open: @%s: %s", username, reasons[username])
+        log.info("Still open: @%s: %s", username, errors[username])
     if (more := len(in_vain) - MOST_OPEN) > 0:
-        report = printable(str(run.args.report)) if run.args.report else "the report of --report"
-        log.info("Still open: %d more, which are in %s", more, report)
+        report = run.args.report
+        where = f"all are in {printable(str(report))}" if report else "--report CSV lists all"
+        log.info("Still open: %d more (%s)", more, where)
     if not_fetched := len(still_open) - len(in_vain):
         log.info("Still open: %d not fetched yet", not_fetched)
 
@@ -4177,21 +4219,21 @@ def choose_source(args: argparse.Namespace) -> Source:
     return GraphApi(account_id, access_token())
 
 
-def check_results(args: argparse.Namespace) -> None:
+def check_paths(args: argparse.Namespace) -> None:
     """Raise UnusableError if the output or the report has no place of its own."""
-    check_place("--output", args.output, args)
+    check_path("--output", args.output, args)
     if args.report:
-        check_place("--report", args.report, args)
-        if is_same_place(args.report, args.output):
+        check_path("--report", args.report, args)
+        if is_same_file(args.report, args.output):
             raise UnusableError(
                 f"--report {printable(str(args.report))} is the output itself: give another path"
             )
 
 
-def check_place(flag: str, path: Path, args: argparse.Namespace) -> None:
+def check_path(flag: str, path: Path, args: argparse.Namespace) -> None:
     """Raise UnusableError if a file that the user gets can't be written at `path`."""
     state_folder = Path(os.path.realpath(args.cache_dir))
-    is_state = path.name.startswith((CACHE_FILE, PROGRESS_FILE, LOCK_FILE))
+    is_state = path.name.lower().startswith((CACHE_FILE, PROGRESS_FILE, LOCK_FILE))
     places = (path, temp_path(path))
     if path.exists() and not path.is_file():
         why = "is a folder or a device: give the path of a CSV file"
@@ -4206,15 +4248,20 @@ def check_place(flag: str, path: Path, args: argparse.Namespace) -> None:
     raise UnusableError(f"{flag} {printable(str(path))} {why}")
 
 
-def is_same_place(report: Path, output: Path) -> bool:
+def is_same_file(report: Path, output: Path) -> bool:
     """Return whether two files, or one and that beside which the other is written, are one file.
 
-    Capitals make no difference, as they don't to the file system of a Mac.
+    Capitals and how an accent is composed make no difference, as they don't on a Mac.
     """
     if report.exists() and output.exists() and report.samefile(output):
         return True
     pairs = ((report, output), (report, temp_path(output)), (temp_path(report), output))
-    return any(str(one).casefold() == str(other).casefold() for one, other in pairs)
+    return any(fold_path(one) == fold_path(other) for one, other in pairs)
+
+
+def fold_path(path: Path) -> str:
+    """Return what the names of one file have in common on a Mac."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def enrich(args: argparse.Namespace, waiter: Waiter, console: Console) -> int:
@@ -4230,7 +4277,7 @@ def enrich(args: argparse.Namespace, waiter: Waiter, console: Console) -> int:
     args.output = Path(os.path.realpath(args.output))
     args.report = args.report and Path(os.path.realpath(args.report))
     try:
-        check_results(args)
+        check_paths(args)
         check_proxy(source.request("").url)
         with contextlib.closing(Lock(args.cache_dir)) as lock:
             run = open_run(args, waiter, source, sheet, lock)
@@ -4255,10 +4302,9 @@ def open_run(
     fetch_times = cache.fetch_times()
     # Whether everything can be written is found out now, not after a night.
     last_output = write_output(args.output, sheet, cache.profiles)
-    last_report = b""
-    if args.report:
-        report = render_report(sheet, cache.profiles, source, {})
-        last_report = write_report(args.report, report)
+    report = Report(args.report, sheet, source) if args.report else None
+    if report:
+        report.write(cache.profiles, {})
     progress.save()
     log_columns(sheet, args.username_column is not None)
     limiter = RateLimiter(
@@ -4278,9 +4324,7 @@ def open_run(
         source, client, limiter, cache.profiles, queue, args.batch_pause, was_answered
     )
     batches = Batches(args.batch_size, args.batch_pause, args.rate_limit, fetch_times)
-    return Enrichment(
-        sheet, cache, progress, limiter, fetcher, batches, args, last_output, last_report
-    )
+    return Enrichment(sheet, cache, progress, limiter, fetcher, batches, args, last_output, report)
 
 
 def was_answered_recently(source: Source, profiles: Mapping[str, Profile]) -> bool:
@@ -4312,7 +4356,6 @@ def run_and_log(run: Enrichment, stopwatch: Stopwatch, console: Console) -> int:
 
     The last words say how to go on, if there is anything left to do.
     """
-    without_force = ", but WITHOUT --force" if run.args.force else ""
     again = "run the same command again"
     from_cache = run.count_settled()
     log_plan(run)
@@ -4333,7 +4376,7 @@ def run_and_log(run: Enrichment, stopwatch: Stopwatch, console: Console) -> int:
     still_open = [username for _, username in run.to_fetch()]
     log_summary(run, still_open, from_cache, stopwatch.elapsed())
     if why_stopped:
-        what_helps = [again + without_force, *help_for_refused(run, still_open)]
+        what_helps = [again + without_force(run), *help_for_refused(run, still_open)]
         log_stop(run, why_stopped, saved, "; ".join(what_helps))
     elif run.write_errors:
         names = " and the ".join(run.write_errors)
@@ -4341,28 +4384,34 @@ def run_and_log(run: Enrichment, stopwatch: Stopwatch, console: Console) -> int:
             "What was fetched is in the cache, not in the %s: fix that, and %s%s",
             names,
             again,
-            without_force,
+            without_force(run),
         )
         code = EXIT_INCOMPLETE
     elif still_open:
-        again = f"{again}{when_to_retry(run, still_open)}{without_force}"
-        log.error("Some profiles are still open: %s", what_would_help(run, still_open, again))
+        log.error("Some profiles are still open: %s", what_would_help(run, still_open))
         code = EXIT_INCOMPLETE
     return code
 
 
-def when_to_retry(run: Enrichment, still_open: Iterable[str]) -> str:
-    """Say when the same command has a chance to fetch what is open; "" if that doesn't matter."""
-    errors = [run.errors[username] for username in still_open if username in run.errors]
-    kinds = (kind for kind in WHEN_TO_RETRY if any(isinstance(each, kind) for each in errors))
-    return next((f" {WHEN_TO_RETRY[kind]}" for kind in kinds), "")
+def without_force(run: Enrichment) -> str:
+    """Say how the same command is run again, as a suffix; "" for just as it was."""
+    return ", but WITHOUT --force" if run.args.force else ""
 
 
-def what_would_help(run: Enrichment, still_open: Sequence[str], again: str) -> str:
+def what_would_help(run: Enrichment, still_open: Sequence[str]) -> str:
     """Say how to get the profiles that are still open after a whole run."""
     refused = {*withheld_profiles(run, still_open), *hidden_profiles(run, still_open)}
-    others = [again] if refused < set(still_open) else []
-    return "; ".join([*others, *help_for_refused(run, still_open)])
+    others = set(still_open) - refused
+    errors = [run.last_errors[username] for username in others if username in run.last_errors]
+    times = [
+        when
+        for kind, when in WHEN_TO_RETRY.items()
+        if any(isinstance(each, kind) for each in errors)
+    ]
+    when = f" {times[0]}" if times else ""
+    again = f"run the same command again{when}{without_force(run)}"
+    what_helps = [again] if others else []
+    return "; ".join([*what_helps, *help_for_refused(run, still_open)])
 
 
 def help_for_refused(run: Enrichment, still_open: Sequence[str]) -> list[str]:
@@ -4393,7 +4442,7 @@ def log_stop(run: Enrichment, why: str, saved: str, again: str) -> None:
 
 def last_checkpoint(run: Enrichment) -> str:
     """Write what can be written of a last checkpoint; returns what is saved, in words."""
-    is_cached = is_output = False
+    is_cached = False
     with contextlib.suppress(OSError):
         run.save_cache()
         is_cached = True
@@ -4401,7 +4450,7 @@ def last_checkpoint(run: Enrichment) -> str:
         run.progress.save()  # which costs nothing if it is lost
     with contextlib.suppress(OSError):
         run.save_results()
-        is_output = "output" not in run.write_errors
+    is_output = "output" not in run.write_errors
     fetched = f"everything but @{run.unsaved}" if run.unsaved else "everything so far"
     if is_cached and is_output:
         return f"{fetched} is saved"

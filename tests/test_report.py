@@ -154,7 +154,7 @@ def test_with_the_official_api_it_tells_who_is_no_professional_and_what_it_has_n
     world.standin.behaviour = {NAMES[0]: "geoblock"}
     assert world.run("--report", str(report)).code == 1
     assert outcomes(report) == [
-        ("filled", "Details; still open: withheld (400): geoblock_required"),
+        ("filled", "Details; open: withheld (400): geoblock_required"),
         ("filled", "GENRE and Details"),
         ("filled", "GENRE"),
         ("filled", "GENRE"),
@@ -248,7 +248,7 @@ def test_a_file_that_is_no_report_is_kept(world: Any, report: Path) -> None:
     result = world.run("--report", str(report))
     assert result.code == 0
     assert (world.folder / "report.csv.bak").read_text() == "Name,Phone\nNira,12345\n"
-    assert "was no report of this program: kept it as" in result.log
+    assert "has what this program didn't write: kept it as" in result.log
     assert world.run("--report", str(report)).code == 0
     assert not (world.folder / "report.csv.bak1").exists(), "an older report is replaced"
     notes = report.read_text().replace("GENRE and Details,", "GENRE and Details,called her,", 1)
@@ -298,7 +298,7 @@ def test_of_two_rows_of_one_profile_only_the_one_that_lacks_something_is_still_o
     assert world.run("--report", str(report)).code == 1
     assert outcomes(report) == [
         ("filled", "Details"),
-        ("filled", "Details; still open: withheld (400): geoblock_required"),
+        ("filled", "Details; open: withheld (400): geoblock_required"),
     ]
 
 
@@ -312,9 +312,9 @@ def test_the_first_twenty_open_profiles_are_named_then_their_number(
     assert result.code == 1
     named = re.findall(r"Still open: @(\S+): withheld \(400\): geoblock_required", result.log)
     assert named == names[1:21]
-    assert "Still open: 5 more, which are in the report of --report" in result.log
+    assert "Still open: 5 more (--report CSV lists all)" in result.log
     result = world.run("--report", str(report))
-    assert f"Still open: 5 more, which are in {report}" in result.log
+    assert f"Still open: 5 more (all are in {report})" in result.log
     assert [row[2] for row in read(report) if row[3] == "withheld"] == names[1:]
 
 

@@ -247,11 +247,11 @@ def test_nothing_is_drawn_while_the_program_is_in_the_background(
     monkeypatch.setattr(os, "tcgetpgrp", lambda fd: foreground[0])
     console = ig.Console()
     assert console.is_live
-    console.show("next in 4 s")
+    console.show("next in 4 s", 4)
     console.emit(logging.makeLogRecord({"msg": "a message"}))
     assert tty.written == "a message\n"
     foreground[0] = os.getpgrp()  # fg
-    console.show("next in 3 s")
+    console.show("next in 3 s", 3)
     assert tty.written == "a message\n\r\x1b[Jnext in 3 s\r"
     console.erase_line()
     console.emit(logging.makeLogRecord({"msg": "another"}))
