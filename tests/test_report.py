@@ -359,3 +359,110 @@ def test_a_full_disk_while_the_report_is_written_stops_the_run(
     assert result.code == 1
     assert f"Could not save ({report}: No space left on device). Stopped after 5" in result.log
     assert len(world.cache) == 5
+
+
+EDITS = {
+    "a note in a detail": lambda text: text.replace("GENRE and Details", "invoice sent", 1),
+    "another name": lambda text: text.replace("'@profile.003", "Nira, call on Monday"),
+    "saved by a spreadsheet": lambda text: text.replace("\n", "\r\n"),
+    "a byte order mark": lambda text: "\ufeff" + text,
+    "the report of another list": lambda text: text.replace("profile", "other"),
+    "a row more": lambda text: text + "99,'@nira.voss,nira.voss,pending,,\n",
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_somebody_typed_into_a_report_is_kept(world: Any, report: Path, edit: str) -> None:
+    world.live(*NAMES)
+    assert world.run("--report", str(report)).code == 0
+    edited = EDITS[edit](report.read_text()).encode()
+    report.write_bytes(edited)
+    assert "kept it as" in world.run("--report", str(report)).log
+    assert (world.folder / "report.csv.bak").read_bytes() == edited
+
+
+def test_no_copy_is_kept_of_the_reports_that_this_program_has_left(
+    world: Any, report: Path
+) -> None:
+    world.live(*NAMES)
+    world.standin.behaviour = {NAMES[1]: "geoblock", NAMES[2]: "418"}
+    flags = ("--report", str(report))
+    world.run(*flags, "--limit", "3")
+    early = report.read_bytes()
+    world.run_and_interrupt(20, *flags)
+    with world.input.open("a") as file:
+        file.write("@nira.voss,,\n")
+    world.standin.behaviour = {}
+    assert world.run(*flags).code == 0
+    report.write_bytes(early)  # as if killed before the first checkpoint
+    assert world.run(*flags).code == 0
+    assert list(world.folder.glob("report.csv.bak*")) == []
+
+
+def test_a_run_that_fetches_nothing_keeps_what_an_earlier_one_has_learned(
+    world: Any, report: Path
+) -> None:
+    world.live(*NAMES[:4])
+    world.standin.behaviour = {NAMES[1]: "geoblock", NAMES[2]: "418"}
+    assert world.run("--report", str(report)).code == 1
+    before = outcomes(report)
+    assert [status for status, _ in before] == ["filled", "withheld", "open", "filled"]
+    assert world.run_and_interrupt(0.5, "--report", str(report)).code == 130
+    assert outcomes(report) == before
+    world.standin.behaviour = {}
+    assert world.run("--report", str(report)).code == 0
+    assert outcomes(report) == [("filled", "GENRE and Details")] * 4
+
+
+def test_a_profile_for_which_no_request_was_sent_is_pending(world: Any, report: Path) -> None:
+    world.live(*NAMES)
+    result = world.run_and_interrupt(0.5, "--report", str(report))
+    assert world.standin.log == []
+    assert outcomes(report) == [("pending", "")] * 12
+    assert "Still open: 12 not fetched yet" in result.log
+
+
+def test_a_report_on_a_full_disk_does_not_make_the_output_unsaved(
+    world: Any, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.live(*NAMES)
+    original = ig.write_atomic
+
+    def write(path: Path, *args: Any) -> None:
+        if path.name == report.name and world.standin.log:
+            raise OSError(28, os.strerror(28), str(path))
+        original(path, *args)
+
+    monkeypatch.setattr(ig, "write_atomic", write)
+    result = world.run("-b", "5", "--report", str(report))
+    assert result.code == 1
+    assert "everything so far is saved" in result.log.splitlines()[-1]
+    assert sum(map(bool, world.biographies().values())) == 5
+
+
+def test_what_a_cache_says_of_the_time_is_safe_in_the_report(
+    world: Any, report: Path, cached_entry: Any
+) -> None:
+    world.live(*NAMES[:3])
+    times = ["=HYPERLINK(1)\u001b[2J\r\nx", "\ud800", "2026-01-22T10:30:00+00:00"]
+    world.remember(*(cached_entry(name, fetched_at=at) for name, at in zipped(NAMES[:3], times)))
+    assert world.run("--report", str(report)).code == 0
+    assert [row[5] for row in read(report)] == ["'=HYPERLINK(1) [2J x", "?", times[2]]
+
+
+def test_one_file_under_two_names_on_a_mac_is_refused(world: Any) -> None:
+    world.live(*NAMES)
+    world.output = world.folder / "Ausz\u00fcge.csv"
+    result = world.run("--report", str(world.folder / "auszu\u0308ge.csv"))
+    assert result.code == 2 and "is the output itself" in result.log
+
+
+def test_the_time_of_the_next_try_is_that_of_those_whom_it_helps(
+    world: Any, cached_entry: Any
+) -> None:
+    hidden, failing, _ = world.live(*NAMES[:3])
+    from_api = {"category_name": None, "is_business": True, "is_verified": None}
+    world.remember(cached_entry(hidden, **from_api))
+    world.standin.behaviour = {hidden: "404", failing: "500"}
+    last = world.run().log.splitlines()[-1]
+    assert "run the same command again once the connection is stable" in last

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import itertools
+import json
 import logging
 import os
 import pty
@@ -284,3 +286,54 @@ def test_the_end_that_is_shown_stands_still_and_moves_with_a_longer_wait(world: 
     assert 50 < longest < 70, "the block of a minute moves it"
     assert all(abs(step) < 4.5 for step in steps if step != longest), "nothing else does"
     assert abs(ends[-1] - took_until) < 4.5
+
+
+def watch_waits(world: Any, *flags: str) -> list[tuple[int, float, str]]:
+    """Run the program; returns what the line says in each wait: done, end, activity."""
+    shown: list[tuple[int, float, str]] = []
+    runs: list[Any] = []
+
+    def show(console: Any, activity: str, seconds: float) -> None:
+        if runs:
+            end = time.time() + max(runs[0].seconds_to_end(), seconds)
+            shown.append((runs[0].done, end, activity))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ig.Console, "show", show)
+        patch.setattr(ig.Console, "follow", lambda console, run: runs.append(run))
+        original = ig.Waiter.__init__
+        patch.setattr(
+            ig.Waiter, "__init__", lambda self, _: original(self, functools.partial(show, None))
+        )
+        world.run(*flags)
+    return shown
+
+
+def test_the_bar_never_goes_back(world: Any) -> None:
+    world.live(*NAMES)
+    world.standin.behaviour = dict.fromkeys(NAMES[:5], "418")
+    done = [done for done, _, _ in watch_waits(world)]
+    assert done == sorted(done) and done[-1] >= 5
+
+
+def test_profiles_that_another_program_has_fetched_are_done(world: Any, cached_entry: Any) -> None:
+    world.live(*NAMES)
+
+    def merge(name: str) -> None:
+        if len(world.standin.log) == 1:
+            entries = {name: cached_entry(name) for name in NAMES[2:11]}
+            world.cache_file.write_text(json.dumps(entries))
+
+    world.standin.watch = merge
+    done = [done for done, _, _ in watch_waits(world)]
+    assert done[-1] == 11
+
+
+def test_the_end_is_not_before_the_end_of_the_wait(world: Any) -> None:
+    world.live(NAMES[0])
+    world.standin.behaviour = {NAMES[0]: "503"}
+    began = time.time()
+    shown = watch_waits(world)
+    waits = [(end, activity) for _, end, activity in shown if activity == "waiting, 0:00:20 left"]
+    assert waits
+    assert all(end - began > 35 for end, _ in waits)
