@@ -3516,6 +3516,7 @@ class Enrichment:
 
 REPORT_HEADER = ["row", "handle", "username", "status", "detail", "fetched_at"]
 PENDING = "not fetched yet"
+NOT_FOUND_DETAILS = {NOT_FOUND: "", NOT_PROFESSIONAL: "not professional, age-restricted, or gone"}
 
 
 class Status(Enum):
@@ -3604,7 +3605,7 @@ class Report:
             is_withheld = isinstance(last_error, Withheld)
             return Status.WITHHELD if is_withheld else Status.OPEN, str(last_error)
         if profile and profile.error:
-            return Status(profile.error.lower()), ""
+            return Status(profile.error.lower()), NOT_FOUND_DETAILS[profile.error]
         if is_settled:
             return Status.EMPTY, ""
         if can_gain:

@@ -112,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         code = instagram_enrichment.main(flags)
         say(f"The last act sent {standin.requests - sent} requests.")
+        say("Done. The result:", args.output)
         say("What was filled:", shlex.join(["diff", str(args.input), str(args.output)]))
         say("What became of each row:", args.report)
     return code

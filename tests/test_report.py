@@ -147,9 +147,16 @@ def test_with_the_official_api_it_tells_who_is_no_professional_and_what_it_has_n
     assert "0 already filled, 1 that the source has nothing for, 3 to fetch" in result.log
     assert outcomes(report) == [
         ("filled", "Details"),
-        ("not_professional", ""),
+        ("not_professional", "not professional, age-restricted, or gone"),
         ("pending", "Instagram's official API has nothing for its empty cells"),
         ("empty", ""),
+    ]
+    assert world.run_and_interrupt(0.5, "--report", str(report)).code == 130
+    assert outcomes(report) == [
+        ("filled", "Details; open: not fetched yet"),
+        ("not_professional", "not professional, age-restricted, or gone"),
+        ("pending", ""),
+        ("pending", ""),
     ]
     world.standin.behaviour = {NAMES[0]: "geoblock"}
     assert world.run("--report", str(report)).code == 1

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyte
@@ -286,6 +287,21 @@ def test_the_end_that_is_shown_stands_still_and_moves_with_a_longer_wait(world: 
     assert 50 < longest < 70, "the block of a minute moves it"
     assert all(abs(step) < 4.5 for step in steps if step != longest), "nothing else does"
     assert abs(ends[-1] - took_until) < 4.5
+
+
+def test_the_line_says_an_end_that_is_not_before_the_end_of_the_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tty = Tty()
+    monkeypatch.setattr(sys, "stderr", tty)
+    monkeypatch.setattr(os, "tcgetpgrp", lambda fd: os.getpgrp())
+    monkeypatch.setattr(ig, "clock_time_in", lambda seconds: f"in {seconds:.0f} s")
+    console = ig.Console()
+    console.follow(SimpleNamespace(seconds_to_end=lambda: 3.0, done=0, wanted={"nira.voss": ()}))
+    console.show("waiting, 0:00:20 left", 20.0)
+    console.show("next in 2 s", 2.0)
+    ends = [frame.partition("done at ")[2] for frame in FRAME.findall(tty.written)]
+    assert ends == ["in 20 s", "in 3 s"]
 
 
 def watch_waits(world: Any, *flags: str) -> list[tuple[int, float, str]]:
