@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,20 @@ def read(path: Path) -> list[list[str]]:
 
 def outcomes(path: Path) -> list[tuple[str, str]]:
     return [(status, detail) for _, _, _, status, detail, _ in read(path)]
+
+
+def make_unwritable(
+    monkeypatch: pytest.MonkeyPatch, path: Path, code: int, since: Callable[[], object]
+) -> None:
+    """Let each write of a file fail, from some moment on."""
+    original = ig.write_atomic
+
+    def write(target: Path, *args: Any) -> None:
+        if target.name == path.name and since():
+            raise OSError(code, os.strerror(code), str(target))
+        original(target, *args)
+
+    monkeypatch.setattr(ig, "write_atomic", write)
 
 
 def every_status(world: Any) -> None:
@@ -207,14 +223,7 @@ def test_a_report_that_can_not_be_written_is_found_out_before_the_first_request(
     world: Any, report: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.live(*NAMES)
-    original = ig.write_atomic
-
-    def write(path: Path, *args: Any) -> None:
-        if path.name == report.name:
-            raise PermissionError(13, "Permission denied", str(path))
-        original(path, *args)
-
-    monkeypatch.setattr(ig, "write_atomic", write)
+    make_unwritable(monkeypatch, report, errno.EACCES, lambda: True)
     result = world.run("--report", str(report))
     assert result.code == 2
     assert f"{report}: Permission denied" in result.log
@@ -348,26 +357,6 @@ def test_where_there_is_no_category_there_is_no_line(world: Any) -> None:
     assert "Categories" not in world.run().log
 
 
-def test_a_full_disk_while_the_report_is_written_stops_the_run(
-    world: Any, report: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.live(*NAMES)
-    original = ig.write_atomic
-    calls: list[str] = []
-
-    def write(path: Path, *args: Any) -> None:
-        calls.append(path.name)
-        if calls.count(report.name) > 1 and path.name == report.name:
-            raise OSError(28, os.strerror(28), str(path))
-        original(path, *args)
-
-    monkeypatch.setattr(ig, "write_atomic", write)
-    result = world.run("-b", "5", "--report", str(report))
-    assert result.code == 1
-    assert f"Could not save ({report}: No space left on device). Stopped after 5" in result.log
-    assert len(world.cache) == 5
-
-
 EDITS = {
     "a note in a detail": lambda text: text.replace("GENRE and Details", "invoice sent", 1),
     "another name": lambda text: text.replace("'@profile.003", "Nira, call on Monday"),
@@ -429,22 +418,17 @@ def test_a_profile_for_which_no_request_was_sent_is_pending(world: Any, report: 
     assert "Still open: 12 not fetched yet" in result.log
 
 
-def test_a_report_on_a_full_disk_does_not_make_the_output_unsaved(
+def test_a_full_disk_while_the_report_is_written_stops_the_run_with_its_output_saved(
     world: Any, report: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.live(*NAMES)
-    original = ig.write_atomic
-
-    def write(path: Path, *args: Any) -> None:
-        if path.name == report.name and world.standin.log:
-            raise OSError(28, os.strerror(28), str(path))
-        original(path, *args)
-
-    monkeypatch.setattr(ig, "write_atomic", write)
+    make_unwritable(monkeypatch, report, errno.ENOSPC, lambda: world.standin.log)
     result = world.run("-b", "5", "--report", str(report))
     assert result.code == 1
-    assert "everything so far is saved" in result.log.splitlines()[-1]
-    assert sum(map(bool, world.biographies().values())) == 5
+    last = result.log.splitlines()[-1]
+    assert f"Could not save ({report}: No space left on device). Stopped after 5" in last
+    assert "everything so far is saved" in last
+    assert len(world.cache) == sum(map(bool, world.biographies().values())) == 5
 
 
 def test_what_a_cache_says_of_the_time_is_safe_in_the_report(
