@@ -3665,7 +3665,7 @@ FIRST_UNUSABLE = 5  # rows of a kind
 CELL_SHOWN = 50  # characters of a cell
 MOST_CATEGORIES = 10  # that are named at the end
 MOST_OPEN = 20  # profiles that are named at the end
-ERASE = "\r\033[J"  # everything from the start of the terminal's line on
+ERASE = "\r\033[K\033[J"  # the line, and what of it a terminal made narrower has wrapped
 USUAL_WIDTH = 80  # columns of a terminal that doesn't tell
 WIDEST_BAR, NARROWEST_BAR = 30, 5  # characters
 

@@ -30,7 +30,7 @@ import instagram_enrichment as ig
 
 HERE = Path(__file__).parent
 NAMES = [f"profile.{number:03}" for number in range(12)]
-FRAME = re.compile(r"\r\x1b\[J([^\r\n\x1b]+)\r(?!\n)")  # the line as it is drawn once
+FRAME = re.compile(r"\r\x1b\[K\x1b\[J([^\r\n\x1b]+)\r(?!\n)")  # the line as it is drawn once
 
 
 class Terminal:
@@ -159,7 +159,7 @@ def test_the_line_is_never_wider_than_the_terminal_even_if_that_is_made_narrower
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.read_all() == 130
     after = terminal.output.rpartition(terminal.frames[-1])[2]
-    assert after.startswith("\r\r\x1b[J") and after.count("\x1b") == 1
+    assert after.startswith("\r" + ig.ERASE) and after.count(ig.ERASE) == 1
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -255,10 +255,10 @@ def test_nothing_is_drawn_while_the_program_is_in_the_background(
     assert tty.written == "a message\n"
     foreground[0] = os.getpgrp()  # fg
     console.show("next in 3 s", 3)
-    assert tty.written == "a message\n\r\x1b[Jnext in 3 s\r"
+    assert tty.written == f"a message\n{ig.ERASE}next in 3 s\r"
     console.erase_line()
     console.emit(logging.makeLogRecord({"msg": "another"}))
-    assert tty.written == "a message\n\r\x1b[Jnext in 3 s\r\r\x1b[Janother\n"
+    assert tty.written == f"a message\n{ig.ERASE}next in 3 s\r{ig.ERASE}another\n"
 
 
 def test_the_end_that_is_shown_stands_still_and_moves_with_a_longer_wait(world: Any) -> None:
