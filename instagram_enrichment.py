@@ -3580,9 +3580,14 @@ class Report:
             username = row.username or ""
             profile = profiles.get(username)
             status, detail = self._status(row, profile, last_errors.get(username))
-            texts = [detail, profile.fetched_at or "" if profile else ""]
-            cells = [clean(hide(text)) for text in texts]
-            yield [str(row.number), clean(row.handle_cell), username, status.value, *cells]
+            yield [
+                str(row.number),
+                clean(row.handle_cell),
+                username,
+                status.value,
+                clean(hide(detail)),
+                clean(profile.fetched_at or "") if profile else "",
+            ]
 
     def _status(
         self, row: Row, profile: Profile | None, last_error: ReportedError | None
