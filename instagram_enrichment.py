@@ -3514,7 +3514,6 @@ class Enrichment:
 # Report
 # ==================================================================================================
 
-REPORT_HEADER = ["row", "handle", "username", "status", "detail", "fetched_at"]
 PENDING = "not fetched yet"
 NOT_FOUND_DETAILS = {NOT_FOUND: "", NOT_PROFESSIONAL: "not professional, age-restricted, or gone"}
 
@@ -3533,6 +3532,17 @@ class Status(Enum):
     NO_HANDLE = "no_handle"
 
 
+class ReportRow(NamedTuple):
+    """A row of the report; the names of its fields are the header."""
+
+    row: str  # its number, as a spreadsheet counts
+    handle: str
+    username: str
+    status: str  # of a Status
+    detail: str
+    fetched_at: str
+
+
 class Report:
     """A CSV that says of every row of the sheet what became of it.
 
@@ -3544,9 +3554,9 @@ class Report:
         self._path, self._sheet, self._source = path, sheet, source
         self._last = b""  # as this run wrote it last
         self._earlier = {
-            username: (Status(status), detail)
-            for _, _, username, status, detail, _ in parse_report(self._read())
-            if status in (Status.OPEN.value, Status.WITHHELD.value)
+            row.username: (Status(row.status), row.detail)
+            for row in parse_report(self._read())
+            if Status(row.status) in (Status.OPEN, Status.WITHHELD)
         }
 
     def write(
@@ -3574,20 +3584,20 @@ class Report:
 
     def _rows(
         self, profiles: Mapping[str, Profile], last_errors: Mapping[str, ReportedError]
-    ) -> Iterator[list[str]]:
+    ) -> Iterator[ReportRow]:
         hide = SecretFilter(os.environ).hide
         for row in self._sheet.rows:
             username = row.username or ""
             profile = profiles.get(username)
             status, detail = self._status(row, profile, last_errors.get(username))
-            yield [
+            yield ReportRow(
                 str(row.number),
                 clean(row.handle_cell),
                 username,
                 status.value,
                 clean(hide(detail)),
                 clean(profile.fetched_at or "") if profile else "",
-            ]
+            )
 
     def _status(
         self, row: Row, profile: Profile | None, last_error: ReportedError | None
@@ -3618,44 +3628,47 @@ class Report:
         return Status.PENDING, f"{self._source.name} has nothing for its empty cells"
 
 
-def render_report(rows: Iterable[Iterable[str]]) -> bytes:
-    """Return a report of these rows of cells."""
+def render_report(rows: Iterable[ReportRow]) -> bytes:
+    """Return the report of these rows."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([REPORT_HEADER, *rows])
+    csv.writer(text, lineterminator="\n").writerows([ReportRow._fields, *rows])
     return text.getvalue().encode()
 
 
-def parse_report(data: bytes) -> list[list[str]]:
+def parse_report(data: bytes) -> list[ReportRow]:
     """Return the rows of a report; none if it isn't one, with no cell more or less."""
     try:
-        header, *rows = csv.reader(io.StringIO(data.decode("utf-8"), newline=""))
-    except (ValueError, csv.Error):
+        header, *lines = csv.reader(io.StringIO(data.decode("utf-8"), newline=""))
+        rows = [ReportRow(*cells) for cells in lines]
+    except (ValueError, TypeError, csv.Error):  # a TypeError: a row has a cell more or less
         return []
     known = {status.value for status in Status}
-    is_whole = (len(row) == len(header) and row[3] in known for row in rows)
-    return rows if header == REPORT_HEADER and all(is_whole) else []
+    is_report = tuple(header) == ReportRow._fields and all(row.status in known for row in rows)
+    return rows if is_report else []
 
 
-def is_edited_report(report: bytes, rows: Iterable[Sequence[str]]) -> bool:
-    """Return whether a file is another than what the program writes before it writes these rows.
-
-    Only where a profile is open the program may have written any detail.
-    """
+def is_edited_report(report: bytes, rows: Iterable[ReportRow]) -> bool:
+    """Return whether a file is none that the program can have left before it writes these rows."""
     old_rows = parse_report(report)
-    now = {row[0]: row for row in rows}
-    changing = (Status.OPEN.value, Status.WITHHELD.value, Status.PENDING.value)
-    is_ours = all(
-        old[0] in now
-        and list(now[old[0]][:3]) == old[:3]
-        and (old[3] in changing or what_is_filled(old[4]) in ("", what_is_filled(now[old[0]][4])))
-        for old in old_rows
-    )
-    return not is_ours or render_report(old_rows) != report
+    rows_now = {row.row: row for row in rows}
+    is_changed = any(is_edited_row(old, rows_now.get(old.row)) for old in old_rows)
+    return is_changed or render_report(old_rows) != report
 
 
-def what_is_filled(detail: str) -> str:
-    """Return a detail without what is still open."""
-    return detail.partition("; open: ")[0]
+def is_edited_row(old: ReportRow, now: ReportRow | None) -> bool:
+    """Return whether a row of a report has a cell that the program doesn't write into it.
+
+    The detail of a profile that was not settled then may be anything.
+    """
+    if now is None or old[:3] != now[:3]:
+        return True
+    was_settled = Status(old.status) not in (Status.OPEN, Status.WITHHELD, Status.PENDING)
+    return was_settled and what_is_filled(old) not in ("", what_is_filled(now))
+
+
+def what_is_filled(row: ReportRow) -> str:
+    """Return the detail of a row without what is still open."""
+    return row.detail.partition("; open: ")[0]
 
 
 # ==================================================================================================
