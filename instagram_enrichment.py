@@ -319,7 +319,7 @@ class HandleKind(Enum):
     TEXT = "a text with one name"
     WORD = "a plain word that may be a name"
     # Not usable; these are the words of the log:
-    NONE = "empty, or none"
+    NONE = "empty or none"
     LABEL = "a number, a website or a label"
     SEVERAL = "more than one name"
     OTHER_NETWORK = "on another network"
@@ -3515,7 +3515,7 @@ class Enrichment:
 # ==================================================================================================
 
 PENDING = "not fetched yet"
-NOT_FOUND_DETAILS = {NOT_FOUND: "", NOT_PROFESSIONAL: "not professional, age-restricted, or gone"}
+NOT_FOUND_DETAILS = {NOT_FOUND: "", NOT_PROFESSIONAL: "personal or age-restricted or gone"}
 
 
 class Status(Enum):

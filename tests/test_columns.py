@@ -820,7 +820,7 @@ def test_rows_without_a_usable_handle_are_told_by_kind_with_the_first_of_them(
     lines = [line for line in world.run().log.splitlines() if "No usable handle" in line]
     assert len(lines) == 4 and max(map(len, lines)) < 500
     assert lines[0].endswith(
-        "No usable handle in 900 rows (empty, or none): '#N/A' in row 3, '#N/A' in row 4, "
+        "No usable handle in 900 rows (empty or none): '#N/A' in row 3, '#N/A' in row 4, "
         "'#N/A' in row 5, '#N/A' in row 6, '#N/A' in row 7 and 895 more"
     )
     assert "in 1 row (more than one name): '@a and @b' in row 911" in lines[1]

@@ -453,7 +453,7 @@ def test_rows_without_a_usable_handle_are_named_and_counted(world: Any) -> None:
         file.write("#N/A,,\n,,\n#N/A,,\nNo One,,\n")
     log = world.run().log
     first = "'#N/A' in row 3, '' in row 4, '#N/A' in row 5"
-    assert f"No usable handle in 3 rows (empty, or none): {first}\n" in log
+    assert f"No usable handle in 3 rows (empty or none): {first}\n" in log
     assert "No usable handle in 1 row (not a username): 'No One' in row 6\n" in log
     assert "1 to fetch; without a handle: 4; source" in log
     assert "1 fetched, 0 from cache, 0 not found, 0 withheld, 4 without handle, 0 still open" in log

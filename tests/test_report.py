@@ -84,7 +84,7 @@ def test_every_row_has_its_status_and_what_there_is_to_say_about_it(
         ("not_found", ""),
         ("withheld", "withheld (400): geoblock_required"),
         ("open", "unexpected status (418): a teapot"),
-        ("no_handle", "empty, or none"),
+        ("no_handle", "empty or none"),
         ("no_handle", "on another network"),
         ("no_handle", "a number, a website or a label"),
         ("no_handle", "not a username"),
@@ -163,14 +163,14 @@ def test_with_the_official_api_it_tells_who_is_no_professional_and_what_it_has_n
     assert "0 already filled, 1 that the source has nothing for, 3 to fetch" in result.log
     assert outcomes(report) == [
         ("filled", "Details"),
-        ("not_professional", "not professional, age-restricted, or gone"),
+        ("not_professional", "personal or age-restricted or gone"),
         ("pending", "Instagram's official API has nothing for its empty cells"),
         ("empty", ""),
     ]
     assert world.run_and_interrupt(0.5, "--report", str(report)).code == 130
     assert outcomes(report) == [
         ("filled", "Details; open: not fetched yet"),
-        ("not_professional", "not professional, age-restricted, or gone"),
+        ("not_professional", "personal or age-restricted or gone"),
         ("pending", ""),
         ("pending", ""),
     ]
