@@ -3821,8 +3821,10 @@ def live_line(width: int, done: int, total: int, activity: str, end: str) -> str
         [percent, activity],
     ]
     texts = ["  ".join(each) for each in choices]
-    text = next((each for each in texts if len(each) + NARROWEST_BAR + 3 <= width), texts[-1])
-    bar = min(width - len(text) - 3, WIDEST_BAR)
+    brackets = len("[] ")
+    widest = width - brackets - NARROWEST_BAR
+    text = next((each for each in texts if len(each) <= widest), texts[-1])
+    bar = min(width - len(text) - brackets, WIDEST_BAR)
     filled = bar * done // total
     return f"[{'#' * filled}{'-' * (bar - filled)}] {text}" if bar > 0 else text.strip()[:width]
 
