@@ -114,7 +114,11 @@ class SetUpError(StoppedError):
 
 
 class Interrupted(BaseException):
-    """SIGINT, SIGTERM or SIGHUP (its argument, a signal.Signals) ended a wait."""
+    """SIGINT, SIGTERM or SIGHUP ended a wait."""
+
+    def __init__(self, signum: signal.Signals) -> None:
+        super().__init__(signum)
+        self.signum = signum
 
 
 # ==================================================================================================
@@ -762,19 +766,19 @@ class Waiter:
             raise Interrupted(self._received)
 
 
-def next_in(seconds: float) -> str:
+def format_next(seconds: float) -> str:
     """Say when the next request is sent."""
     return f"next in {format_duration(math.ceil(seconds))}"
 
 
-def pausing(seconds: float, what: str = "pausing") -> str:
+def format_pause(seconds: float, what: str = "pausing") -> str:
     """Say how long a pause, or what is named instead, still takes: `pausing, 0:23:47 left`."""
     return f"{what}, {timedelta(seconds=math.ceil(seconds))} left"
 
 
-def waiting(seconds: float) -> str:
+def format_wait(seconds: float) -> str:
     """Say how long it takes until a request may be tried again."""
-    return pausing(seconds, "waiting")
+    return format_pause(seconds, "waiting")
 
 
 # ==================================================================================================
@@ -790,7 +794,8 @@ LONGEST_FIRST_WAIT = 60.0  # seconds until a run's first token, however slow the
 class RateLimiter:
     """A token bucket with room for one token, empty at the start.
 
-    Every reason to delay the next request, but for the rate itself, comes here by `block_for`.
+    The waits that a response asks for, and all pauses, come here by `block_for`. Only the backoff
+    after a network error does not: it holds up one profile, and is forgotten with it.
     """
 
     per_minute: float
@@ -810,7 +815,7 @@ class RateLimiter:
             what = "Resuming an earlier pause" if self._is_first else "Waiting as asked"
             duration, end = self.blocked_span()
             log.info("%s until %s (%s)", what, end, duration)
-            self._wait_until_unblocked(pausing)
+            self._wait_until_unblocked(format_pause)
 
     def acquire(self) -> None:
         """Wait for the token, take it, then let a random 2 to 4 seconds pass.
@@ -820,11 +825,11 @@ class RateLimiter:
         if self._is_first:
             self.resume_pause()
         self._is_first = False
-        self._wait_until_unblocked(waiting)
+        self._wait_until_unblocked(format_wait)
         delay = jitter(random.random())
-        self.waiter.wait_until(self._next_token, lambda seconds: next_in(seconds + delay))
+        self.waiter.wait_until(self._next_token, lambda seconds: format_next(seconds + delay))
         self._next_token = Deadline.after(refill_seconds(self.per_minute))
-        self.waiter.wait_until(Deadline.after(delay), next_in)
+        self.waiter.wait_until(Deadline.after(delay), format_next)
         self.on_request()
 
     def block_for(self, seconds: float) -> None:
@@ -850,7 +855,7 @@ class RateLimiter:
         """Block for so many seconds, log why and until when, and wait until then."""
         self.block_for(seconds)
         log.info("%s: pausing %s, until %s", reason, *self.blocked_span())
-        self._wait_until_unblocked(pausing)
+        self._wait_until_unblocked(format_pause)
 
     def _wait_until_unblocked(self, activity: Callable[[float], str]) -> None:
         """Wait until requests may be sent again."""
@@ -1671,7 +1676,7 @@ class Client:
             retry=tenacity.retry_if_exception_type((Blocked, NetworkError)),
             stop=tenacity.stop_after_attempt(1 + RETRIES),
             wait=BACKOFF,
-            sleep=lambda seconds: waiter.wait_until(Deadline.after(seconds), self._waiting),
+            sleep=lambda seconds: waiter.wait_until(Deadline.after(seconds), self._format_wait),
             before_sleep=self._log_retry,
             reraise=True,
         )
@@ -1710,9 +1715,9 @@ class Client:
             self._limiter.block_for(BLOCKED_WAIT)
             raise
 
-    def _waiting(self, seconds: float) -> str:
+    def _format_wait(self, seconds: float) -> str:
         """Say for how long nothing is sent, which the limiter may make longer."""
-        return waiting(max(seconds, self._limiter.seconds_until_ready()))
+        return format_wait(max(seconds, self._limiter.seconds_until_ready()))
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         """Log why something is fetched again, and when."""
@@ -3232,7 +3237,7 @@ class Batches:
         self._fetch_times.clear()
 
     def count(self, epoch: float) -> int:
-        """Count those already in the batch that a profile fetched then would join, to `size`."""
+        """Return how many profiles are in the batch of one that is fetched then; `size` at most."""
         next_fetch = epoch
         count = 0
         for fetched in reversed(self._fetch_times[-self.size :]):
@@ -3307,7 +3312,7 @@ class Enrichment:
         self.last_errors: dict[str, FetchError] = {}  # username -> what last left it open
         self.unsaved: str | None = None  # the username that was fetched and could not be cached
         self.write_errors: dict[str, OSError] = {}  # what the last checkpoint could not write
-        self.done = 0  # profiles of the list that are not in the queue
+        self.done = 0  # profiles of the list that were out of the queue, put back or not
         self._estimated_end = 0.0  # epoch seconds
         # username -> what was cached before this run cached it as not found
         self._not_found_now: dict[str, Profile | None] = {}
@@ -3319,7 +3324,7 @@ class Enrichment:
         Raises Interrupted, StoppedError if going on makes no sense, and OSError if something
         can't be saved.
         """
-        self._note_position()
+        self._note_position()  # for the live line during the pause
         if self.queue:
             self.limiter.resume_pause()
         are_repeats = False
@@ -3514,7 +3519,8 @@ class Enrichment:
 # Report
 # ==================================================================================================
 
-PENDING = "not fetched yet"
+NOT_FETCHED_YET = "not fetched yet"
+STILL_OPEN = "; open: "  # between what is filled and why the rest is not
 NOT_FOUND_DETAILS = {NOT_FOUND: "", NOT_PROFESSIONAL: "personal or age-restricted or gone"}
 
 
@@ -3554,9 +3560,9 @@ class Report:
         self._path, self._sheet, self._source = path, sheet, source
         self._last = b""  # as this run wrote it last
         self._earlier = {
-            row.username: (Status(row.status), row.detail)
+            row.username: failure
             for row in parse_report(self._read())
-            if Status(row.status) in (Status.OPEN, Status.WITHHELD)
+            if (failure := reported_failure(row))
         }
 
     def write(
@@ -3571,10 +3577,11 @@ class Report:
         report = render_report(rows)
         old = self._read()
         if old not in (b"", self._last, report) and is_edited_report(old, rows):
+            copy = keep_copy(self._path, old, "bak")
             log.warning(
                 "%s has what this program didn't write: kept it as %s",
                 printable(str(self._path)),
-                printable(str(keep_copy(self._path, old, "bak"))),
+                printable(str(copy)),
             )
         write_atomic(self._path, [report])
         self._last = report
@@ -3612,20 +3619,29 @@ class Report:
             return Status.COMPLETE, ""
         is_settled = self._source.settles(profile, row.wanted)
         can_gain = not self._source.fields.isdisjoint(row.wanted)
+        failure = None if is_settled else self._failure(row.username, last_error)
         if new_cells := self._sheet.new_cells(row, {row.username: profile} if profile else {}):
             filled = " and ".join(self._sheet.titles[field] for field in new_cells)
+            why_open = failure[1] if failure else NOT_FETCHED_YET
             is_open = can_gain and not is_settled
-            return Status.FILLED, f"{filled}; open: {last_error or PENDING}" if is_open else filled
-        if last_error and not is_settled:
-            is_withheld = isinstance(last_error, Withheld)
-            return Status.WITHHELD if is_withheld else Status.OPEN, str(last_error)
+            return Status.FILLED, f"{filled}{STILL_OPEN}{why_open}" if is_open else filled
+        if failure:
+            return failure
         if profile and profile.error:
             return Status(profile.error.lower()), NOT_FOUND_DETAILS[profile.error]
         if is_settled:
             return Status.EMPTY, ""
-        if can_gain:
-            return self._earlier.get(row.username, (Status.PENDING, ""))
-        return Status.PENDING, f"{self._source.name} has nothing for its empty cells"
+        why = "" if can_gain else f"{self._source.name} has nothing for its empty cells"
+        return Status.PENDING, why
+
+    def _failure(
+        self, username: str, last_error: ReportedError | None
+    ) -> tuple[Status, str] | None:
+        """Return why a profile was fetched in vain, in this run or an earlier one."""
+        if last_error is None:
+            return self._earlier.get(username)
+        is_withheld = isinstance(last_error, Withheld)
+        return Status.WITHHELD if is_withheld else Status.OPEN, str(last_error)
 
 
 def render_report(rows: Iterable[ReportRow]) -> bytes:
@@ -3647,8 +3663,17 @@ def parse_report(data: bytes) -> list[ReportRow]:
     return rows if is_report else []
 
 
+def reported_failure(row: ReportRow) -> tuple[Status, str] | None:
+    """Return why a profile was fetched in vain, as a row of an earlier report tells."""
+    status = Status(row.status)
+    if status in (Status.OPEN, Status.WITHHELD):
+        return status, row.detail
+    why_open = row.detail.partition(STILL_OPEN)[2]
+    return (Status.OPEN, why_open) if why_open not in ("", NOT_FETCHED_YET) else None
+
+
 def is_edited_report(report: bytes, rows: Iterable[ReportRow]) -> bool:
-    """Return whether a file is none that the program can have left before it writes these rows."""
+    """Return whether somebody has edited a report, or it is of another list than these rows."""
     old_rows = parse_report(report)
     rows_now = {row.row: row for row in rows}
     is_changed = any(is_edited_row(old, rows_now.get(old.row)) for old in old_rows)
@@ -3656,19 +3681,23 @@ def is_edited_report(report: bytes, rows: Iterable[ReportRow]) -> bool:
 
 
 def is_edited_row(old: ReportRow, now: ReportRow | None) -> bool:
-    """Return whether a row of a report has a cell that the program doesn't write into it.
+    """Return whether a row of a report has a cell that the program can't have written.
 
-    The detail of a profile that was not settled then may be anything.
+    It was about the same cell, and named columns that are filled now, too. Of a profile that was
+    not settled then, it may have said anything.
     """
     if now is None or old[:3] != now[:3]:
         return True
     was_settled = Status(old.status) not in (Status.OPEN, Status.WITHHELD, Status.PENDING)
-    return was_settled and what_is_filled(old) not in ("", what_is_filled(now))
+    return was_settled and not filled_columns(old) <= {
+        *filled_columns(now),
+        *NOT_FOUND_DETAILS.values(),
+    }
 
 
-def what_is_filled(row: ReportRow) -> str:
-    """Return the detail of a row without what is still open."""
-    return row.detail.partition("; open: ")[0]
+def filled_columns(row: ReportRow) -> set[str]:
+    """Return the columns that a row's detail names; for most statuses, the detail itself."""
+    return set(row.detail.partition(STILL_OPEN)[0].split(" and "))
 
 
 # ==================================================================================================
@@ -3907,9 +3936,8 @@ def log_plan(run: Enrichment) -> None:
     """Log what the run is going to do, and how long that takes."""
     log_unusable(run.rows)
     profiles, cached, to_fetch = len(run.wanted), run.count_settled(), len(run.queue)
-    others = profiles - cached - to_fetch
     filled = sum(not run.is_settled(name) for name, wanted in run.wanted.items() if not wanted)
-    lacking = f", {others - filled} that the source has nothing for" if others > filled else ""
+    others = profiles - cached - filled - to_fetch
     log.info(
         "Plan: %s; %s in column '%s': "
         "%d already cached, %d already filled%s, %d to fetch; without a handle: %d; source: %s%s",
@@ -3918,7 +3946,7 @@ def log_plan(run: Enrichment) -> None:
         printable(run.sheet.handle_header),
         cached,
         filled,
-        lacking,
+        f", {others} that the source has nothing for" if others else "",
         to_fetch,
         count_without_handle(run.rows),
         run.source.name,
@@ -3996,7 +4024,7 @@ def log_summary(
 
 
 def hidden_profiles(run: Enrichment, still_open: Iterable[str]) -> list[str]:
-    """Return those that this source does not show, and of which another has told what it knows."""
+    """Return those that this source does not show, and of which another's data is cached."""
     return [
         username
         for username in still_open
@@ -4377,7 +4405,7 @@ def run_and_log(run: Enrichment, stopwatch: Stopwatch, console: Console) -> int:
 
     The last words say how to go on, if there is anything left to do.
     """
-    again = "run the same command again"
+    again = f"run the same command again{without_force(run)}"
     from_cache = run.count_settled()
     log_plan(run)
     console.follow(run)
@@ -4385,28 +4413,23 @@ def run_and_log(run: Enrichment, stopwatch: Stopwatch, console: Console) -> int:
     try:
         run.run()
     except Interrupted as interrupted:
-        signum: signal.Signals = interrupted.args[0]
-        code, why_stopped = EXIT_SIGNALLED + signum, f"Interrupted by {signum.name}"
+        code = EXIT_SIGNALLED + interrupted.signum
+        why_stopped = f"Interrupted by {interrupted.signum.name}"
     except OSError as error:
         code, why_stopped = EXIT_INCOMPLETE, f"Could not save ({format_os_error(error)})"
     except StoppedError as error:
         code, why_stopped = EXIT_INCOMPLETE, str(error)
         if isinstance(error, SetUpError):
-            again = "do that, then run the command again"
+            again = f"do that, then run the command again{without_force(run)}"
     saved = last_checkpoint(run) if why_stopped else ""
     still_open = [username for _, username in run.to_fetch()]
     log_summary(run, still_open, from_cache, stopwatch.elapsed())
     if why_stopped:
-        what_helps = [again + without_force(run), *help_for_refused(run, still_open)]
+        what_helps = [again, *help_for_refused(run, still_open)]
         log_stop(run, why_stopped, saved, "; ".join(what_helps))
     elif run.write_errors:
         names = " and the ".join(run.write_errors)
-        log.error(
-            "What was fetched is in the cache, not in the %s: fix that, and %s%s",
-            names,
-            again,
-            without_force(run),
-        )
+        log.error("What was fetched is in the cache, not in the %s: fix that, and %s", names, again)
         code = EXIT_INCOMPLETE
     elif still_open:
         log.error("Some profiles are still open: %s", what_would_help(run, still_open))
@@ -4424,12 +4447,8 @@ def what_would_help(run: Enrichment, still_open: Sequence[str]) -> str:
     refused = {*withheld_profiles(run, still_open), *hidden_profiles(run, still_open)}
     others = set(still_open) - refused
     errors = [run.last_errors[username] for username in others if username in run.last_errors]
-    times = [
-        when
-        for kind, when in WHEN_TO_RETRY.items()
-        if any(isinstance(each, kind) for each in errors)
-    ]
-    when = f" {times[0]}" if times else ""
+    kinds = (kind for kind in WHEN_TO_RETRY if any(isinstance(each, kind) for each in errors))
+    when = next((f" {WHEN_TO_RETRY[kind]}" for kind in kinds), "")
     again = f"run the same command again{when}{without_force(run)}"
     what_helps = [again] if others else []
     return "; ".join([*what_helps, *help_for_refused(run, still_open)])
@@ -4447,7 +4466,7 @@ def help_for_refused(run: Enrichment, still_open: Sequence[str]) -> list[str]:
     return what_helps
 
 
-def log_stop(run: Enrichment, why: str, saved: str, again: str) -> None:
+def log_stop(run: Enrichment, why: str, saved: str, what_helps: str) -> None:
     """Log where a run has stopped early, what is saved, and how to go on."""
     not_done = (index for index, _ in run.to_fetch() if index >= run.progress.rows_done)
     rows = len(run.rows)
@@ -4457,7 +4476,7 @@ def log_stop(run: Enrichment, why: str, saved: str, again: str) -> None:
         next(not_done, rows),
         counted(rows, "row"),
         saved,
-        again,
+        what_helps,
     )
 
 
@@ -4474,7 +4493,7 @@ def last_checkpoint(run: Enrichment) -> str:
     is_output = "output" not in run.write_errors
     fetched = f"everything but @{run.unsaved}" if run.unsaved else "everything so far"
     if is_cached and is_output:
-        return f"{fetched} is saved"
+        return f"{fetched} is saved{', but not the report' if run.write_errors else ''}"
     if is_cached:
         return f"{fetched} is in the cache, not in the output"
     if is_output:
@@ -4502,11 +4521,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.error("Stopped before the first profile: %s", error)
         return EXIT_INCOMPLETE
     except Interrupted as interrupted:
-        signum: signal.Signals = interrupted.args[0]
         log.error(
-            "Interrupted by %s before the first request for a profile; nothing is lost", signum.name
+            "Interrupted by %s before the first request for a profile; nothing is lost",
+            interrupted.signum.name,
         )
-        return EXIT_SIGNALLED + signum
+        return EXIT_SIGNALLED + interrupted.signum
     finally:
         console.erase_line()
         log.removeFilter(secrets)

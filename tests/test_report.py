@@ -410,6 +410,41 @@ def test_a_run_that_fetches_nothing_keeps_what_an_earlier_one_has_learned(
     assert outcomes(report) == [("filled", "GENRE and Details")] * 4
 
 
+def test_what_an_earlier_run_has_learned_stays_with_rows_that_are_partly_filled_or_known(
+    world: Any, report: Path, cached_entry: Any
+) -> None:
+    world.live(*NAMES[:3])
+    from_api = {"category_name": None, "is_business": True, "is_verified": None}
+    world.remember(
+        cached_entry(NAMES[0], **from_api),
+        cached_entry(NAMES[1], biography=None, error="NOT_PROFESSIONAL"),
+    )
+    world.standin.behaviour = {NAMES[0]: "geoblock", NAMES[1]: "418", NAMES[2]: "418"}
+    assert world.run("--report", str(report)).code == 1
+    before = outcomes(report)
+    assert before[0] == ("filled", "Details; open: withheld (400): geoblock_required")
+    assert before[1] == ("open", "unexpected status (418): a teapot")
+    assert world.run_and_interrupt(0.5, "--report", str(report)).code == 130
+    assert outcomes(report) == before
+
+
+def test_no_copy_is_kept_where_the_cache_has_gone_on_without_the_report(
+    world: Any, report: Path, cached_entry: Any
+) -> None:
+    world.live(*NAMES[:2])
+    from_api = {"category_name": None, "is_business": True, "is_verified": None}
+    world.remember(
+        cached_entry(NAMES[0], **from_api),
+        cached_entry(NAMES[1], biography=None, error="NOT_PROFESSIONAL"),
+    )
+    assert world.run_and_interrupt(0.5, "--report", str(report)).code == 130
+    assert [status for status, _ in outcomes(report)] == ["filled", "not_professional"]
+    assert world.run().code == 0
+    assert world.run("--report", str(report)).code == 0
+    assert outcomes(report) == [("filled", "GENRE and Details")] * 2
+    assert list(world.folder.glob("report.csv.bak*")) == []
+
+
 def test_a_profile_for_which_no_request_was_sent_is_pending(world: Any, report: Path) -> None:
     world.live(*NAMES)
     result = world.run_and_interrupt(0.5, "--report", str(report))
@@ -427,7 +462,7 @@ def test_a_full_disk_while_the_report_is_written_stops_the_run_with_its_output_s
     assert result.code == 1
     last = result.log.splitlines()[-1]
     assert f"Could not save ({report}: No space left on device). Stopped after 5" in last
-    assert "everything so far is saved" in last
+    assert "everything so far is saved, but not the report; to resume" in last
     assert len(world.cache) == sum(map(bool, world.biographies().values())) == 5
 
 

@@ -558,7 +558,7 @@ def test_an_output_that_is_a_link_is_written_where_it_points(world: Any) -> None
 def test_a_write_that_a_signal_breaks_off_leaves_nothing_behind(tmp_path: Any) -> None:
     def pieces() -> Any:
         yield b"half"
-        raise ig.Interrupted
+        raise ig.Interrupted(signal.SIGINT)
 
     (tmp_path / "out.csv").write_bytes(b"whole")
     with pytest.raises(ig.Interrupted):
