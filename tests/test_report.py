@@ -306,15 +306,20 @@ def test_two_rows_of_one_profile_and_a_full_one_have_a_status_each(
 def test_of_two_rows_of_one_profile_only_the_one_that_lacks_something_is_still_open(
     world: Any, report: Path, cached_entry: Any
 ) -> None:
-    world.live("nira.voss")
+    names = world.live("nira.voss", "osk.arwen")
     from_api = {"category_name": None, "is_business": True, "is_verified": None}
-    world.remember(cached_entry("nira.voss", **from_api))
-    world.standin.behaviour = {"nira.voss": "geoblock"}
-    world.input.write_text("Handle,GENRE,Details\n@nira.voss,Food,\n@nira.voss,,\n")
+    world.remember(
+        cached_entry("nira.voss", **from_api), cached_entry("osk.arwen", biography="", **from_api)
+    )
+    world.standin.behaviour = dict.fromkeys(names, "geoblock")
+    rows = "".join(f"@{name},Food,\n@{name},,\n" for name in names)
+    world.input.write_text(f"Handle,GENRE,Details\n{rows}")
     assert world.run("--report", str(report)).code == 1
     assert outcomes(report) == [
         ("filled", "Details"),
         ("filled", "Details; open: withheld (400): geoblock_required"),
+        ("empty", ""),
+        ("withheld", "withheld (400): geoblock_required"),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import shutil
 import threading
 from collections.abc import Callable
