@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import shutil
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
