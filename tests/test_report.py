@@ -497,3 +497,12 @@ def test_the_time_of_the_next_try_is_that_of_those_whom_it_helps(
     world.standin.behaviour = {hidden: "404", failing: "500"}
     last = world.run().log.splitlines()[-1]
     assert "run the same command again once the connection is stable" in last
+
+
+def test_the_last_words_of_a_forced_run_say_without_force(world: Any) -> None:
+    world.live(*NAMES[:3])
+    world.standin.behaviour = {NAMES[1]: "418"}
+    again = "run the same command again{}, but WITHOUT --force"
+    stopped = world.run_and_interrupt(5, "--force").log.splitlines()[-1]
+    assert stopped.endswith("; to resume, " + again.format(""))
+    assert world.run("--force").log.splitlines()[-1].endswith(again.format(" tomorrow"))
