@@ -17,6 +17,7 @@ from conftest import zipped
 import instagram_enrichment as ig
 
 NAMES = [f"profile.{number:03}" for number in range(12)]
+FROM_API = {"category_name": None, "is_business": True, "is_verified": None}
 COLUMNS = ["row", "handle", "username", "status", "detail", "fetched_at"]
 EVERY_STATUS = """\
 Handle,GENRE,Details
@@ -48,6 +49,14 @@ def read(path: Path) -> list[list[str]]:
 
 def outcomes(path: Path) -> list[tuple[str, str]]:
     return [(status, detail) for _, _, _, status, detail, _ in read(path)]
+
+
+def remember_what_the_api_told(world: Any, cached_entry: Any) -> None:
+    """Make a cache in which the official API has shown the first profile and not the second."""
+    world.remember(
+        cached_entry(NAMES[0], **FROM_API),
+        cached_entry(NAMES[1], biography=None, error="NOT_PROFESSIONAL"),
+    )
 
 
 def make_unwritable(
@@ -307,9 +316,8 @@ def test_of_two_rows_of_one_profile_only_the_one_that_lacks_something_is_still_o
     world: Any, report: Path, cached_entry: Any
 ) -> None:
     names = world.live("nira.voss", "osk.arwen")
-    from_api = {"category_name": None, "is_business": True, "is_verified": None}
     world.remember(
-        cached_entry("nira.voss", **from_api), cached_entry("osk.arwen", biography="", **from_api)
+        cached_entry("nira.voss", **FROM_API), cached_entry("osk.arwen", biography="", **FROM_API)
     )
     world.standin.behaviour = dict.fromkeys(names, "geoblock")
     rows = "".join(f"@{name},Food,\n@{name},,\n" for name in names)
@@ -419,11 +427,7 @@ def test_what_an_earlier_run_has_learned_stays_with_rows_that_are_partly_filled_
     world: Any, report: Path, cached_entry: Any
 ) -> None:
     world.live(*NAMES[:3])
-    from_api = {"category_name": None, "is_business": True, "is_verified": None}
-    world.remember(
-        cached_entry(NAMES[0], **from_api),
-        cached_entry(NAMES[1], biography=None, error="NOT_PROFESSIONAL"),
-    )
+    remember_what_the_api_told(world, cached_entry)
     world.standin.behaviour = {NAMES[0]: "geoblock", NAMES[1]: "418", NAMES[2]: "418"}
     assert world.run("--report", str(report)).code == 1
     before = outcomes(report)
@@ -437,11 +441,7 @@ def test_no_copy_is_kept_where_the_cache_has_gone_on_without_the_report(
     world: Any, report: Path, cached_entry: Any
 ) -> None:
     world.live(*NAMES[:2])
-    from_api = {"category_name": None, "is_business": True, "is_verified": None}
-    world.remember(
-        cached_entry(NAMES[0], **from_api),
-        cached_entry(NAMES[1], biography=None, error="NOT_PROFESSIONAL"),
-    )
+    remember_what_the_api_told(world, cached_entry)
     assert world.run_and_interrupt(0.5, "--report", str(report)).code == 130
     assert [status for status, _ in outcomes(report)] == ["filled", "not_professional"]
     assert world.run().code == 0
@@ -492,8 +492,7 @@ def test_the_time_of_the_next_try_is_that_of_those_whom_it_helps(
     world: Any, cached_entry: Any
 ) -> None:
     hidden, failing, _ = world.live(*NAMES[:3])
-    from_api = {"category_name": None, "is_business": True, "is_verified": None}
-    world.remember(cached_entry(hidden, **from_api))
+    world.remember(cached_entry(hidden, **FROM_API))
     world.standin.behaviour = {hidden: "404", failing: "500"}
     last = world.run().log.splitlines()[-1]
     assert "run the same command again once the connection is stable" in last
