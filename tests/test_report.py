@@ -140,6 +140,7 @@ def test_a_run_that_is_stopped_half_way_leaves_a_report_of_both_halves(
     world.standin.behaviour = {NAMES[1]: "asset deleted"}
     result = world.run_and_interrupt(20, "--report", str(report))
     assert result.code == 130
+    assert "again; of the 1 withheld, --graph-api fetches" in result.log.splitlines()[-1]
     done = len(world.cache)
     assert 0 < done < 11
     statuses = [status for status, _ in outcomes(report)]

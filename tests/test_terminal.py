@@ -325,6 +325,14 @@ def watch_waits(world: Any, *flags: str) -> list[tuple[int, float, str]]:
     return shown
 
 
+def test_a_block_moves_the_end_at_once(world: Any) -> None:
+    world.live(*NAMES)
+    world.standin.watch = lambda name: "401" if len(world.standin.log) == 7 else None
+    shown = watch_waits(world, "-r", "10")
+    ends = [end for _, end, activity in shown if activity.startswith("waiting, 0:")]
+    assert ends and all(abs(end - time.time()) < 10 for end in ends)
+
+
 def test_the_bar_never_goes_back(world: Any) -> None:
     world.live(*NAMES)
     world.standin.behaviour = dict.fromkeys(NAMES[:5], "418")
