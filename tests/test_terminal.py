@@ -259,6 +259,29 @@ def test_nothing_is_drawn_while_the_program_is_in_the_background(
     console.erase_line()
     console.emit(logging.makeLogRecord({"msg": "another"}))
     assert tty.written == f"a message\n{ig.ERASE}next in 3 s\r{ig.ERASE}another\n"
+    console.show("next in 2 s", 2)
+    foreground[0] = os.getpgrp() + 1  # Ctrl+Z, bg: below the line is the prompt now
+    tty.written = ""
+    console.emit(logging.makeLogRecord({"msg": "the last"}))
+    assert tty.written == "the last\n"
+
+
+def test_the_line_is_gone_even_if_the_program_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tty = Tty()
+    monkeypatch.setattr(sys, "stderr", tty)
+    monkeypatch.setattr(os, "tcgetpgrp", lambda fd: os.getpgrp())
+    monkeypatch.delenv("TERM", raising=False)
+
+    def fail(args: Any, waiter: Any, console: Any) -> int:
+        console.show("next in 2 s", 2)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ig, "enrich", fail)
+    with pytest.raises(ZeroDivisionError):
+        ig.main(["-i", "list.csv", "-o", "out.csv"])
+    assert tty.written == f"{ig.ERASE}next in 2 s\r{ig.ERASE}"
 
 
 def test_the_end_that_is_shown_stands_still_and_moves_with_a_longer_wait(world: Any) -> None:
@@ -331,6 +354,14 @@ def test_a_block_moves_the_end_at_once(world: Any) -> None:
     shown = watch_waits(world, "-r", "10")
     ends = [end for _, end, activity in shown if activity.startswith("waiting, 0:")]
     assert ends and all(abs(end - time.time()) < 10 for end in ends)
+
+
+def test_the_line_knows_in_a_resumed_pause_what_is_done(world: Any) -> None:
+    world.live(*NAMES)
+    assert world.run_and_interrupt(60, "-b", "5").code == 130
+    done, end, activity = watch_waits(world, "-b", "5")[0]
+    assert (done, activity[:8]) == (5, "pausing,")
+    assert end > time.time() - 60
 
 
 def test_the_bar_never_goes_back(world: Any) -> None:
