@@ -359,9 +359,8 @@ def test_a_block_moves_the_end_at_once(world: Any) -> None:
 def test_the_line_knows_in_a_resumed_pause_what_is_done(world: Any) -> None:
     world.live(*NAMES)
     assert world.run_and_interrupt(60, "-b", "5").code == 130
-    done, end, activity = watch_waits(world, "-b", "5")[0]
+    done, _, activity = watch_waits(world, "-b", "5")[0]
     assert (done, activity[:8]) == (5, "pausing,")
-    assert end > time.time() - 60
 
 
 def test_the_bar_never_goes_back(world: Any) -> None:
