@@ -2045,6 +2045,11 @@ NOT_UTF8 = re.compile("[\udc80-\udcff]")  # as "surrogateescape" decodes it
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+def read_if_exists(path: Path) -> bytes:
+    """Return what a file holds; nothing if there is no such file."""
+    return path.read_bytes() if path.exists() else b""
+
+
 def temp_path(path: Path) -> Path:
     """Return where a file is written before it is moved into its place."""
     return path.with_name(f".{path.name}.ig-part")
@@ -2306,7 +2311,7 @@ class Progress:
 
     def __init__(self, path: Path, rows: int, longest_wait: float) -> None:
         self._path = path
-        state = parse_object(path.read_bytes() if path.exists() else b"")
+        state = parse_object(read_if_exists(path))
         rows_done: Any = state.get("last_processed_index")
         is_in_range = type(rows_done) is int and 0 <= rows_done <= rows
         self.rows_done = int(rows_done) if is_in_range else 0
@@ -3267,7 +3272,7 @@ def write_output(
     that output is copied to an unused path first. Raises OSError.
     """
     new = b"".join(sheet.render(profiles))
-    old = path.read_bytes() if path.exists() else b""
+    old = read_if_exists(path)
     if old not in (new, last) and is_edited(old, sheet, new, last):
         copy = keep_copy(path, old, "bak")
         log.warning(
@@ -3469,6 +3474,8 @@ class Enrichment:
         """Fetch one profile, after the pause that may be due; returns what came of it, in words."""
         self._prepare_fetch()
         requests_before = self.fetcher.requests
+        is_first_time = username not in self.tried
+        self.tried.add(username)
         try:
             fetched = self.fetcher.fetch(username)
         except FetchError as error:
@@ -3476,8 +3483,8 @@ class Enrichment:
             again = "; again at the end" if username in self.queue else ""
             return f"left open: {error}{again}"
         finally:
-            if self.fetcher.requests > requests_before:
-                self.tried.add(username)
+            if is_first_time and self.fetcher.requests == requests_before:
+                self.tried.remove(username)  # a signal came before the first request
             self.batches.add()
             self._since_checkpoint += 1
         self.unsaved = username
@@ -3561,7 +3568,7 @@ class Report:
         self._last = b""  # as this run wrote it last
         self._earlier = {
             row.username: failure
-            for row in parse_report(self._read())
+            for row in parse_report(read_if_exists(self._path))
             if (failure := reported_failure(row))
         }
 
@@ -3575,7 +3582,7 @@ class Report:
         """
         rows = list(self._rows(profiles, last_errors))
         report = render_report(rows)
-        old = self._read()
+        old = read_if_exists(self._path)
         if old not in (b"", self._last, report) and is_edited_report(old, rows):
             copy = keep_copy(self._path, old, "bak")
             log.warning(
@@ -3585,9 +3592,6 @@ class Report:
             )
         write_atomic(self._path, [report])
         self._last = report
-
-    def _read(self) -> bytes:
-        return self._path.read_bytes() if self._path.exists() else b""
 
     def _rows(
         self, profiles: Mapping[str, Profile], last_errors: Mapping[str, ReportedError]

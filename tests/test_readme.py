@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 README = (HERE.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 STOP = next(block for block in BLOCKS if "kill" in block)
+needs_lsof = pytest.mark.skipif(shutil.which("lsof") is None, reason="lsof is not on this machine")
 
 
 def rows_of(heading: str) -> list[list[str]]:
@@ -185,8 +186,6 @@ def test_every_block_of_the_readme_works_when_pasted(
         pasted = shell.paste(block)
         assert "INSTAGRAM_ACCESS_TOKEN=" in pasted[-1][1]
         return
-    if "lsof" in block and shutil.which("lsof") is None:
-        pytest.skip("lsof is not on this machine")
     pasted = shell.paste(block)
     assert len(pasted) == len(block.splitlines()), pasted
     for code, text in pasted:
@@ -196,6 +195,7 @@ def test_every_block_of_the_readme_works_when_pasted(
         ), text
 
 
+@needs_lsof
 @pytest.mark.parametrize("holds_the_lock", [True, False])
 def test_the_stop_line_ends_who_holds_the_lock_and_nobody_whose_number_stands_in_it(
     shell: Shell, holds_the_lock: bool
@@ -236,6 +236,7 @@ def test_the_statuses_are_those_of_the_report() -> None:
     assert [row[0].strip("`") for row in rows_of("Status")] == [each.value for each in ig.Status]
 
 
+@needs_lsof
 def test_a_nohup_line_that_is_pasted_twice_leaves_one_run_which_the_stop_line_ends(
     tmp_path: Path,
 ) -> None:

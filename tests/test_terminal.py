@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import functools
 import itertools
 import json
 import logging
@@ -240,12 +239,19 @@ class Tty:
         pass
 
 
+def foreground_terminal(monkeypatch: pytest.MonkeyPatch) -> Tty:
+    """Make stderr a terminal, in its foreground (in a fixture, pytest would take it back)."""
+    tty = Tty()
+    monkeypatch.setattr(sys, "stderr", tty)
+    monkeypatch.setattr(os, "tcgetpgrp", lambda fd: os.getpgrp())
+    monkeypatch.delenv("TERM", raising=False)
+    return tty
+
+
 def test_nothing_is_drawn_while_the_program_is_in_the_background(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tty = Tty()
-    monkeypatch.setattr(sys, "stderr", tty)
-    monkeypatch.delenv("TERM", raising=False)
+    tty = foreground_terminal(monkeypatch)
     foreground = [os.getpgrp() + 1]
     monkeypatch.setattr(os, "tcgetpgrp", lambda fd: foreground[0])
     console = ig.Console()
@@ -269,10 +275,7 @@ def test_nothing_is_drawn_while_the_program_is_in_the_background(
 def test_the_line_is_gone_even_if_the_program_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tty = Tty()
-    monkeypatch.setattr(sys, "stderr", tty)
-    monkeypatch.setattr(os, "tcgetpgrp", lambda fd: os.getpgrp())
-    monkeypatch.delenv("TERM", raising=False)
+    tty = foreground_terminal(monkeypatch)
 
     def fail(args: Any, waiter: Any, console: Any) -> int:
         console.show("next in 2 s", 2)
@@ -284,40 +287,10 @@ def test_the_line_is_gone_even_if_the_program_fails(
     assert tty.written == f"{ig.ERASE}next in 2 s\r{ig.ERASE}"
 
 
-def test_the_end_that_is_shown_stands_still_and_moves_with_a_longer_wait(world: Any) -> None:
-    world.live(*NAMES)
-    ends: list[float] = []
-    run_of = ig.Console.follow
-
-    def follow(console: Any, run: Any) -> None:
-        run_of(console, run)
-        wait_until = run.limiter.waiter.wait_until
-
-        def noted(deadline: Any, activity: Any) -> None:
-            ends.append(time.time() + run.seconds_to_end())
-            wait_until(deadline, activity)
-            ends.append(time.time() + run.seconds_to_end())
-
-        run.limiter.waiter.wait_until = noted
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ig.Console, "follow", follow)
-        world.standin.watch = lambda name: "401" if len(world.standin.log) == 7 else None
-        assert world.run("-r", "10").code == 0
-    took_until = time.time()
-    steps = [after - before for before, after in zip(ends, ends[1:])]
-    longest = max(steps)
-    assert 50 < longest < 70, "the block of a minute moves it"
-    assert all(abs(step) < 4.5 for step in steps if step != longest), "nothing else does"
-    assert abs(ends[-1] - took_until) < 4.5
-
-
 def test_the_line_says_an_end_that_is_not_before_the_end_of_the_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tty = Tty()
-    monkeypatch.setattr(sys, "stderr", tty)
-    monkeypatch.setattr(os, "tcgetpgrp", lambda fd: os.getpgrp())
+    tty = foreground_terminal(monkeypatch)
     monkeypatch.setattr(ig, "clock_time_in", lambda seconds: f"in {seconds:.0f} s")
     console = ig.Console()
     console.follow(SimpleNamespace(seconds_to_end=lambda: 3.0, done=0, wanted={"nira.voss": ()}))
@@ -332,28 +305,32 @@ def watch_waits(world: Any, *flags: str) -> list[tuple[int, float, str]]:
     shown: list[tuple[int, float, str]] = []
     runs: list[Any] = []
 
-    def show(console: Any, activity: str, seconds: float) -> None:
+    def show(activity: str, seconds: float) -> None:
         if runs:
             end = time.time() + max(runs[0].seconds_to_end(), seconds)
             shown.append((runs[0].done, end, activity))
 
+    original = ig.Waiter.__init__
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ig.Console, "show", show)
         patch.setattr(ig.Console, "follow", lambda console, run: runs.append(run))
-        original = ig.Waiter.__init__
-        patch.setattr(
-            ig.Waiter, "__init__", lambda self, _: original(self, functools.partial(show, None))
-        )
+        patch.setattr(ig.Waiter, "__init__", lambda waiter, _: original(waiter, show))
         world.run(*flags)
     return shown
 
 
-def test_a_block_moves_the_end_at_once(world: Any) -> None:
+def test_the_end_that_is_shown_stands_still_and_moves_at_once_with_a_block(world: Any) -> None:
     world.live(*NAMES)
     world.standin.watch = lambda name: "401" if len(world.standin.log) == 7 else None
     shown = watch_waits(world, "-r", "10")
-    ends = [end for _, end, activity in shown if activity.startswith("waiting, 0:")]
-    assert ends and all(abs(end - time.time()) < 10 for end in ends)
+    finished = time.time()
+    blocked = [end for _, end, activity in shown if activity.startswith("waiting, 0:")]
+    assert blocked and all(abs(end - finished) < 10 for end in blocked)
+    ends = [end for _, end, _ in shown]
+    steps = [after - before for before, after in zip(ends, ends[1:])]
+    longest = max(steps)
+    assert 50 < longest < 70, "the block of a minute moves it"
+    assert all(abs(step) < 4.5 for step in steps if step != longest), "nothing else does"
+    assert abs(ends[-1] - finished) < 4.5
 
 
 def test_the_line_knows_in_a_resumed_pause_what_is_done(world: Any) -> None:
