@@ -80,7 +80,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from enum import Enum, IntEnum
+from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -197,139 +197,65 @@ def parse_timestamp(text: object) -> float:
         return -math.inf
 
 
-def words(text: str) -> list[str]:
-    """Split a list of words, which reads better as one text than as so many literals."""
-    return text.split()
-
-
 # ==================================================================================================
 # Handles
 # ==================================================================================================
 
-USERNAME = re.compile(r"[A-Za-z0-9._]{1,30}")  # Instagram's rule
-RESERVED_PATHS = words(  # what follows instagram.com/ instead of a username
-    "p reel reels tv stories explore accounts direct about share s n web legal developer popular "
-    "challenge oauth graphql api invites channel ar lite http https instagram.com "
-    "www.instagram.com a _n guide guides"
+USERNAME = re.compile(r"[a-z0-9._]{1,30}")  # Instagram's rule
+NOT_A_PROFILE = (  # what follows instagram.com/ instead of a username
+    "p|reels?|tv|stories|highlights|explore|accounts|direct|about|share|s|n|web|legal|developer|"
+    "popular|challenge|oauth|graphql|api|invites|channel|ar|a|_n|guides?|lite|www\\..*"
 )
-NONE_WORDS = frozenset(  # for "no handle"; accounts, too, which take an `@` or an address
-    words(
-        "- -- – — ? none null nil nan na n/a #n/a n.a n.d n/d n.v k.a s/d no unknown tbd tba "
-        "tbc todo soon deleted removed private missing empty blank undefined unavailable "
-        "inactive suspended disabled banned closed pending invalid error #ref! #value! #name? "
-        "#error! notfound not_found x xx xxx 0 false not_available no_instagram no_account "
-        "sin_instagram no_tiene ninguno ninguna nada sin desconocido pendiente privado "
-        "privada borrado eliminado nenhum nenhuma desconhecido aucun aucune inconnu kein "
-        "keine keins keiner leer unbekannt nessuno nessuna sconosciuto geen brak yok нет 없음 "
-        "なし 无 無 nope noig no_ig nohandle nonexistent hidden expired duplicate same ditto idem "
-        "various several unsure tidak nema neant vide rien nichts vuoto vazio vacio niente "
-        "ingen nincs pas sem"
-    )
+ADDRESS = re.compile(  # not within another site's address, and not `instagram.com/Ana Rios`
+    r"(?<![\w.@/=-])(?i:(?:https?:?/{0,3})?(?:w{2,4}\.|m\.)?instagr(?:am\.com|\.am))(?::443)?/+"
+    rf"(?:(?:stories|_u)/+)?(?:@|%40)?(?!(?:{NOT_A_PROFILE})(?![\w.]))(?![A-Z]\w* [A-Z])"
+    r"([\w.]+)(?![\w.%@:…-])"
 )
-LABEL_WORDS = frozenset(  # of check boxes, links, totals, headers and networks; likewise
-    words(
-        "yes true y n ok done check checked ja nein si oui non sim wahr falsch verdadero "
-        "verdadeiro falso vrai faux link links url here click view open profile profil perfil "
-        "page website web site email mail total totals sum average count handle handles "
-        "username user usuario account instagram insta ig twitter tiktok youtube facebook "
-        "threads snapchat linkedin pinterest telegram twitch bluesky yt fb tt instagram.com "
-        "instagr.am followed unfollowed requested active dormant high low medium verified "
-        "unverified tak nie evet hayir var presente sent replied waiting contacted subtotal "
-        "grand median max min string required"
-    )
+MENTION = re.compile(r"(?<![\w./])@([\w.@/-]*)")  # with whatever makes it none, as `@name/@x`
+LONG_NETWORK_NAMES = (  # which are known within a header's words, too
+    r"tik ?tok|you ?tube|twitter|(?:re)?tweets?|face ?book|threads|snap ?chat|linked ?in\b|"
+    r"pinterest|twitch|telegram|whats ?app|blue ?sky|reddit|discord|tumblr|weibo|douyin|spotify|"
+    r"sound ?cloud|only ?fans|patreon|substack"
 )
-NUMBER = re.compile(r"[._]*\d[\d._]*(?:k|m|b|mn|mio|mil|tsd|million|millions)?")
-WEBSITE = re.compile(r"www\..*|.*\.(?:com|net|org)")  # but ana.art and ana.co are names
-END_PUNCTUATION = ",;:!/*'"
-SIMPLE_CELL = re.compile(rf"""[='"(]*(@?)([A-Za-z0-9._]+)[{END_PUNCTUATION}")]*""")
-WIDE_PUNCTUATION = str.maketrans("＠：（）／，", "@:()/,")  # of East Asian keyboards
-INSTAGRAM_HOSTS = ("instagram.com", "instagr.am", "www.instagram.com")
-LONGEST_TEXT = 2000  # characters of a cell with a name in it
-LONGEST_NOTE = 100  # characters of a cell that is a plain name and a note on its network
-DISPLAY_NAME = re.compile(r"(?i:instagram\.com/)[A-Z][\w.]* [A-Z]")  # pasted behind the address
-MARKS = re.compile(r"[@/:(\[–—-]")  # without one, a text has no name, no address and no note
-LOGIN_NEXT = re.compile(r"accounts/login/?\?.*?\bnext=([^&]*)", re.IGNORECASE)
-INSTAGRAM_URL = re.compile(  # or a broken one, as `https//instagram.com/name`
-    r"(?:[a-z]+(?::/*|//))?/*(?:(?:w{2,4}|m)\.)?(?:instagram\.com|instagr\.am)(?::443)?"
-    r"(?:[/?#](?P<path>.*))?",
-    re.IGNORECASE | re.DOTALL,
+SHORT_NETWORK_NAMES = "x|yt|fb|tt|vk|bsky"
+OTHER_NETWORK = re.compile(  # named in a cell, but not inside a name: `@ana.tiktok`, `tiktok.ana`
+    rf"(?<![\w.@-])(?:(?:www|m|vm)\.)?(?:{LONG_NETWORK_NAMES}|{SHORT_NETWORK_NAMES})"
+    r"(?:(?![\w-]|\.\w)|\.(?:com|net|tv|app)\b)|\b(?:youtu\.be|t\.me|fb\.me)/|/status/",
+    re.IGNORECASE,
 )
-
-# Names of networks, for cells and headers; a space in them may be there or not.
-INSTAGRAM_NAMES = (
-    "insta gram, instragram, instgram, insta, ig, инстаграмм, инстаграм, инста, 인스타그램, "
-    "인스타, "
-    "インスタグラム, インスタ, انستغرام, إنستغرام, انستقرام, انستجرام, อินสตาแกรม, ไอจี, इंस्टाग्राम"
+NAMES_INSTAGRAM = re.compile(r"instagram|(?<![^\W_])(?:insta|ig)(?![^\W_])", re.IGNORECASE)
+NO_INSTAGRAM = re.compile(
+    r"(?<![\w.@])(?:no|not|non|sin|sem|sans|kein|ohne|without)\b.{0,20}?(?<![\w.@])"
+    r"(?:instagram|insta|ig)(?!\w)",
+    re.IGNORECASE,
 )
-LONG_NETWORK_NAMES = (  # which may be a part of a longer word
-    "tik tok, you tube, twitter, face book, blue sky, snap chat, linked in, pinterest, telegram, "
-    "twitch, whats app, we chat, weibo, douyin, discord, reddit, tumblr, spotify, sound cloud, "
-    "mastodon, v kontakte, patreon, substack, only fans, bili bili, truth social, venmo, git hub, "
-    "cash app, paypal, kakao talk, 카카오톡, "
-    "твиттер, тик ток, ютуб, ютюб, фейсбук, телеграм, вконтакте, "
-    "트위터, 틱톡, 유튜브, 페이스북, ツイッター, ユーチューブ, ティックトック, フェイスブック, "
-    "推特, 抖音, 微博, 小红书, 小紅書, تويتر, تيك توك, يوتيوب, فيسبوك, ทวิตเตอร์, ยูทูบ, เฟซบุ๊ก"
+# Words that are accounts of strangers, too: those are fetched only with an `@` or an address.
+SAYS_NONE = re.compile(
+    r"none|null|nil|nan|na|n/a|#n/a|n\.a|s/d|unknown|tbd|tba|deleted|removed|private|missing|empty|"
+    r"undefined|suspended|not_?found|no_?ig|#ref!|#name\?|#value!|ninguno|nenhum|(?:[^\w@]|_)*",
+    re.IGNORECASE,
 )
-SHORT_NETWORK_NAMES = "x, yt, fb, tt, tw, vk, threads, kick, tg, bsky, snap"  # words as well
-NETWORK_HOSTS = words("x.com youtu.be fb.com fb.me t.me vk.com threads.net threads.com kick.com")
-
-
-def alternatives(phrases: str) -> str:
-    """Return a pattern for any of the phrases, separated by commas, with or without spaces."""
-    longest_first = sorted(phrases.split(", "), key=len, reverse=True)
-    return "|".join(re.escape(phrase).replace(r"\ ", "[ ]?") for phrase in longest_first)
-
-
-INSTAGRAM, OTHER_NETWORK = "instagram", "other_network"  # groups of TOKEN
-HINT = "hint"  # that a name may be on Instagram
-LONG_NAME = re.compile(alternatives(LONG_NETWORK_NAMES))
-COLON = re.compile(r"\s*:")
-DASHES = ("(", "[", "-", "–", "—")
-NAME_END = r"(?![.@-]?\w)"
-ONE_NETWORK = f"(?:{alternatives(LONG_NETWORK_NAMES)}|{alternatives(SHORT_NETWORK_NAMES)})"
-AND = r"(?:[ ]?[&/+][ ]?|[ ](?:and|y|e|und|et)[ ])"  # `IG & TikTok` is one note
-NEGATIONS = frozenset(
-    words("no not non never without kein keine nicht sin sem sans pas senza ohne нет 없음")
-)
-TOKEN = re.compile(  # what matters in a cell that is more than one word
-    rf"""
-    (?P<url> (?<![\w.-]) (?:[a-z]+:?// | (?:[\w-]+\.)+[a-z]{{2,}}/ | www\.
-                         | (?:[\w-]+\.)*(?:instagram\.com|instagr\.am)\b | https?:)
-             [^\s"'<>()\[\]{{}}|,;]* )
-    | (?P<email> (?<![\w.+-]) \w[\w.+-]*@[\w.@-]* )
-    | (?P<mention> @[\w.\u0300-\u036f]+(?:[/@-][\w.@\u0300-\u036f]+)* )
-    | (?P<instagram> (?<![\w.-]) (?: {ONE_NETWORK} {AND})? (?:{alternatives(INSTAGRAM_NAMES)})
-                     (?: {AND} {ONE_NETWORK})? {NAME_END} )
-    | (?P<other_network> (?<![\w.-]) (?:{alternatives(LONG_NETWORK_NAMES)}) {NAME_END}
-                         | (?<![\w.-]) (?:yt|fb|tt|vk|tg) {NAME_END}
-                         | \A (?:{alternatives(SHORT_NETWORK_NAMES)}) (?=\s*[|–—-]?\s*@)
-                         | (?<![\w.-]) (?:{alternatives(SHORT_NETWORK_NAMES)}) (?=[\])\s]*\Z)
-                         | (?<=\() (?:{alternatives(SHORT_NETWORK_NAMES)}) (?=\))
-                         | (?<=[-–—,;/|&+][ ]) (?:{alternatives(SHORT_NETWORK_NAMES)}) {NAME_END}
-                         | (?<![\w.-]) (?:{alternatives(SHORT_NETWORK_NAMES)}) (?=\s*:) )
-    | (?P<word> [\w.][\w.\u0300-\u036f-]* )
-    | (?P<end> [\n/|&+•·] | (?<!["\s])[,;] )  # not between a link's address and its text
-    """,
-    re.IGNORECASE | re.VERBOSE,
+LABEL = re.compile(  # of check boxes, links, totals and headers; numbers and counts; websites
+    r"yes|no|true|false|y|n|ok|si|sim|oui|ja|link|url|here|view|open|total|name|handle|username|"
+    r"user|account|profile|instagram|insta|ig|followed|requested|contacted|sent|active|inactive|"
+    r"x|[\d.,_]*\d[.,_]*(?:k|m|b|mn|mio)?|www\.[\w.-]*|[\w.-]*\.(?:com|net|org)",  # not ana.art
+    re.IGNORECASE,
 )
 
 
 class HandleKind(Enum):
-    """What a handle cell holds."""
+    """What a handle cell holds; where it is not usable, in the words of the log."""
 
-    # Usable:
     ADDRESS = "the address of a profile"
     MENTION = "an @name"
-    TEXT = "a text with one name"
-    WORD = "a plain word that may be a name"
-    # Not usable; these are the words of the log:
+    WORD = "a bare word"
+    # Not usable:
     NONE = "empty or none"
     LABEL = "a number, a website or a label"
     SEVERAL = "more than one name"
-    OTHER_NETWORK = "on another network"
-    OTHER_ADDRESS = "an Instagram address, but not of a profile"
+    ELSEWHERE = "on another network"
     INVALID = "not a username"
-    UNSURE = "a plain word in a column that may hold other things"
+    UNSURE = "a bare word in a column that may hold other things"
 
 
 class Handle(NamedTuple):
@@ -338,225 +264,46 @@ class Handle(NamedTuple):
     username: str | None  # in lower case; None if the cell has no usable one
     kind: HandleKind
 
-    @property
-    def depends_on_column(self) -> bool:
-        """Whether it takes the column or the row to tell that the name is one on Instagram."""
-        return self.username is not None and self.kind is not HandleKind.ADDRESS
-
-
-class NameInText(NamedTuple):
-    """A name in a text, and the networks that the notes beside it name."""
-
-    position: int
-    end: int
-    part: int
-    handle: Handle
-    networks: set[str]  # of INSTAGRAM, OTHER_NETWORK and HINT
-
 
 def parse_handle(cell: str) -> Handle:
-    """Find the username in a cell: `@name`, `name`, a profile's address, or a text with one.
-
-    Where notes name networks, as in `@a - IG / @b - YT`, it is the one on Instagram.
-    """
-    text = cell.strip()
-    if len(text) > LONGEST_TEXT:
-        return Handle(None, HandleKind.INVALID)
-    if not text.isascii():
-        text = plain_characters(text)
-    if simple := SIMPLE_CELL.fullmatch(text):
-        at_sign, name = simple.groups()
-        return parse_mention(name, HandleKind.MENTION) if at_sign else parse_word(name)
-    if says_none(text):
+    """Find the username in a cell: a profile's address, else the one `@name`, else a bare word."""
+    text = visible(cell)
+    word = text.strip("'\"=()*,;:/")
+    bare = word.removesuffix(".")
+    if names := ADDRESS.findall(text):
+        kind = HandleKind.ADDRESS
+    elif NO_INSTAGRAM.search(text) or SAYS_NONE.fullmatch(bare):
         return Handle(None, HandleKind.NONE)
-    is_long = len(text) > LONGEST_NOTE and "@" not in text and "nstag" not in text.lower()
-    if is_long or DISPLAY_NAME.search(text) or not MARKS.search(text):
-        return Handle(None, HandleKind.LABEL if is_number(text) else HandleKind.INVALID)
-    return parse_text(text)
-
-
-def plain_characters(text: str) -> str:
-    """Return a text without the invisible marks that copying leaves, and with a plain `@`."""
-    visible = "".join(char for char in text if unicodedata.category(char) != "Cf")
-    return unicodedata.normalize("NFC", visible).translate(WIDE_PUNCTUATION).strip()
-
-
-def says_none(text: str) -> bool:
-    """Return whether a cell is empty, or holds what people write where there is nothing."""
-    return "_".join(text.lower().split()) in NONE_WORDS or not any(map(str.isalnum, text))
-
-
-def parse_word(word: str) -> Handle:
-    """Read a word without `@`: a username, unless it stands for none, a number or a label."""
-    name = word.lower().rstrip(".")
-    if says_none(name):
-        return Handle(None, HandleKind.NONE)
-    if name in LABEL_WORDS or is_number(name) or WEBSITE.fullmatch(name):
+    elif LABEL.fullmatch(bare):
         return Handle(None, HandleKind.LABEL)
-    return parse_username(word, HandleKind.WORD)
+    elif OTHER_NETWORK.search(text):
+        return Handle(None, HandleKind.ELSEWHERE)
+    elif names := MENTION.findall(text):
+        kind = HandleKind.MENTION
+    else:
+        names, kind = [word], HandleKind.WORD
+    usernames = set(map(parse_username, names))
+    if len(usernames) > 1:
+        return Handle(None, HandleKind.SEVERAL)
+    username = usernames.pop()
+    return Handle(username, kind if username else HandleKind.INVALID)
 
 
-def is_number(text: str) -> bool:
-    """Return whether a text is a number or a count, such as `12.5K`."""
-    has_digits_only = any(map(str.isdigit, text)) and not any(map(str.isalpha, text))
-    return has_digits_only or bool(NUMBER.fullmatch(text.lower()))
+def visible(cell: str) -> str:
+    """Return the text of a cell without the invisible marks that copying leaves."""
+    if not cell.isascii():
+        cell = "".join(char for char in cell if unicodedata.category(char) != "Cf")
+        cell = unicodedata.normalize("NFC", cell).replace("＠", "@")
+    return cell.strip()
 
 
-def parse_mention(name: str, kind: HandleKind) -> Handle:
-    """Read what follows an `@`."""
-    if name.lower().rstrip(".") in INSTAGRAM_HOSTS:  # what is left of an address
-        return Handle(None, HandleKind.LABEL)
-    return parse_username(name, kind)
-
-
-def parse_username(name: str, kind: HandleKind) -> Handle:
-    """Return the handle of a name that follows Instagram's rule.
+def parse_username(text: str) -> str | None:
+    """Return the username that a text is; None if it doesn't follow Instagram's rule.
 
     One period at its end ends a sentence; several say that the rest of the name was cut off.
     """
-    username = name.lower().removesuffix(".")
-    if username.endswith(".") or not USERNAME.fullmatch(username):
-        return Handle(None, HandleKind.INVALID)
-    return Handle(username, kind)
-
-
-def parse_address(url: str) -> Handle | None:
-    """Read the address of a profile, or of anything below it; None if it is on another site."""
-    address = INSTAGRAM_URL.fullmatch(url)
-    if address is None:
-        return None
-    path = urllib.parse.unquote(address["path"] or "")
-    if login := LOGIN_NEXT.match(path):
-        path = login[1].rpartition("instagram.com/")[2]
-    first, second, *_ = [*filter(None, re.split(r"[?#&]", path)[0].split("/")), "", ""]
-    if first.lower() in ("stories", "_u") and second.lower() != "highlights":
-        first = second
-    name = first.lstrip("@").rstrip(END_PUNCTUATION)
-    if not name or name.lower() in RESERVED_PATHS or first.lower().endswith(("http:", "https:")):
-        return Handle(None, HandleKind.OTHER_ADDRESS)
-    return parse_username(name, HandleKind.ADDRESS)
-
-
-def parse_text(text: str) -> Handle:
-    """Find the name in a text: the only one, or the only one that is on Instagram."""
-    parts: list[list[re.Match[str]]] = [[]]  # a text of several lines or items has several
-    for token in TOKEN.finditer(text):
-        if token.lastgroup == "end":
-            parts.append([])
-        else:
-            parts[-1].append(token)
-    names = [name for part, tokens in enumerate(parts) for name in names_in_part(part, tokens)]
-    if not names:
-        return Handle(None, kind_without_name(text, itertools.chain(*parts)))
-    add_networks(names, parts)
-    on_instagram = [name.handle for name in names if INSTAGRAM in name.networks]
-    hinted = [name.handle for name in names if name.networks == {HINT}]
-    handles = on_instagram or hinted or [name.handle for name in names if not name.networks]
-    if not handles:
-        return Handle(None, HandleKind.OTHER_NETWORK)
-    if len({handle.username for handle in handles}) > 1:
-        return Handle(None, HandleKind.SEVERAL)
-    return handles[0]
-
-
-def names_in_part(part: int, tokens: Sequence[re.Match[str]]) -> list[NameInText]:
-    """Return the names in a part of a text: addresses and each `@name`, or else `IG: name`."""
-    names = []
-    for token in tokens:
-        if token.lastgroup == "mention":
-            handle = parse_mention(token[0][1:], HandleKind.TEXT)
-            names.append(NameInText(*token.span(), part, handle, set()))
-        elif token.lastgroup == "url":
-            address = parse_address(token[0])
-            if address and address.kind is not HandleKind.OTHER_ADDRESS:
-                names.append(NameInText(*token.span(), part, address, {INSTAGRAM}))
-    if not names and (word := noted_word(tokens)):
-        handle = parse_word(word[0])
-        if handle.username:
-            handle = handle._replace(kind=HandleKind.TEXT)
-            names.append(NameInText(*word.span(), part, handle, set()))
-    return names
-
-
-def noted_word(tokens: Sequence[re.Match[str]]) -> re.Match[str] | None:
-    """Return the only plain word of a part, if all else in it is notes, as in `nira - IG`."""
-    plain = [token for token in tokens if token.lastgroup == "word"]
-    notes = [token for token in tokens if token.lastgroup in (INSTAGRAM, OTHER_NETWORK)]
-    is_alone = len(plain) == 1 and len(tokens) == 1 + len(notes)
-    is_noted = any(is_before_colon(note) or is_after_dash(note) for note in notes)
-    return plain[0] if is_alone and is_noted else None
-
-
-def add_networks(names: list[NameInText], parts: Iterable[Sequence[re.Match[str]]]) -> None:
-    """Add to each name the networks that notes say it is on.
-
-    `IG:` is about the names after it, `(IG)` and `- IG` are about the one just before. Of other
-    notes, one on Instagram is no more than a hint; one on another network is about each name in
-    its part of the text, or in the whole text if that part has none.
-    """
-    notes = [
-        (part, token, network)
-        for part, tokens in enumerate(parts)
-        for token in tokens
-        if (network := network_of(token, tokens))
-    ]
-    next_notes = [note.start() for _, note, _ in notes[1:]] + [sys.maxsize]
-    ends = {name.end: name for name in names}
-    for (part, note, network), next_note in zip(notes, next_notes):
-        after = [name for name in names if note.start() < name.position < next_note]
-        beside = [name for name in names if name.part == part]
-        just_before = ends.get(len(note.string[: note.start()].rstrip(" ([-–—")))
-        if is_before_colon(note) and after:
-            noted = after
-        elif is_after_dash(note) and just_before:
-            noted = [just_before]
-        elif network == INSTAGRAM:
-            noted, network = ([] if is_before_colon(note) else beside), HINT
-        elif note.lastgroup == "url":  # which says nothing of names in other parts
-            noted = beside
-        else:
-            noted = beside or names
-        for name in noted:
-            name.networks.add(network)
-
-
-def is_before_colon(note: re.Match[str]) -> bool:
-    """Return whether a note on a network is written as in `IG: name`."""
-    return bool(COLON.match(note.string, note.end()))
-
-
-def is_after_dash(note: re.Match[str]) -> bool:
-    """Return whether a note on a network is written as in `name (IG)` or `name - IG`."""
-    start = note.start()
-    return note.string[max(start - 2, 0) : start].rstrip().endswith(DASHES)
-
-
-def network_of(token: re.Match[str], part: Iterable[re.Match[str]]) -> str:
-    """Return which network a word or an address is of: INSTAGRAM, OTHER_NETWORK or "".
-
-    In a part with a negation, as in `no IG`, Instagram's name is a note on another one.
-    """
-    if token.lastgroup == "url":
-        return OTHER_NETWORK if is_on_other_network(token[0]) else ""
-    if token.lastgroup == INSTAGRAM and any(word[0].lower() in NEGATIONS for word in part):
-        return OTHER_NETWORK
-    return token.lastgroup if token.lastgroup in (INSTAGRAM, OTHER_NETWORK) else ""
-
-
-def is_on_other_network(url: str) -> bool:
-    """Return whether an address is one on another network than Instagram."""
-    host = re.split(r"[/?#]", re.sub(r"^(?:[a-z]+:?)?//", "", url.lower()))[0]
-    return bool(LONG_NAME.search(host)) or host.removeprefix("www.") in NETWORK_HOSTS
-
-
-def kind_without_name(text: str, tokens: Iterable[re.Match[str]]) -> HandleKind:
-    """Return the kind of a text that holds no name."""
-    addresses = [token[0] for token in tokens if token.lastgroup == "url"]
-    if any(map(parse_address, addresses)):
-        return HandleKind.OTHER_ADDRESS
-    if any(map(is_on_other_network, addresses)):
-        return HandleKind.OTHER_NETWORK
-    return HandleKind.LABEL if addresses or is_number(text) else HandleKind.INVALID
+    name = text.rstrip("/-").lower().removesuffix(".")
+    return name if USERNAME.fullmatch(name) and not name.endswith(".") else None
 
 
 # ==================================================================================================
@@ -2418,312 +2165,158 @@ class Lock:
 # Columns
 # ==================================================================================================
 
-# Phrases of headers in the languages of the lists that were met, as `header_pattern` takes them.
-HANDLE_PHRASES = (
-    "handle, user name, arroba, nombre de usuario, nome de usuario, "
-    "nome de utilizador, nom d utilisateur, identifiant, pseudo, pseudonyme, benutzername, "
-    "nutzername, nome utente, gebruikersnaam, nazwa użytkownika, kullanıcı adı, användarnamn, "
-    "brugernavn, brukernavn, käyttäjätunnus, uživatelské jméno, имя пользователя, никнейм, ник, "
-    "όνομα χρήστη, 아이디, 핸들, 사용자명, ユーザー名, ユーザーネーム, ハンドル, 用户名, 用戶名, "
-    "اسم المستخدم, שם משתמש, nama pengguna, tên người dùng, ชื่อผู้ใช้"
-)
-ACCOUNT_PHRASES = (
-    "account, acct, profile, profil, user, nick, nick name, channel info, cuenta, perfil, usuario, "
-    "utilizador, conta, compte, utilisateur, konto, benutzer, nutzer, profilo, utente, profiel, "
-    "gebruiker, użytkownik, hesap, kullanıcı, akun, tài khoản, аккаунт, профиль, пользователь, "
-    "λογαριασμός, 계정, 프로필, アカウント, プロフィール, 账号, 帐号, 帳號, حساب, חשבון, บัญชี"
-)
-ABOUT_PHRASES = (  # headers of what is known about an account
-    "followers, follower, following, followed, seguidores, seguidos, seguindo, abonnés, "
-    "abonnenten, seguaci, volgers, takipçi, подписчики, подписчиков, 팔로워, フォロワー, 粉丝, "
-    "متابعين, tier, category, categoría, categorie, kategorie, kategoria, bio, biography, "
-    "biografía, biographie, verified, verificado, verificada, vérifié, verifiziert, verificato, "
-    "likes, posts, post, engagement, er, rate, reach, views, impressions, count, number, número, "
-    "anzahl, zahl, mail, email, correo, phone, teléfono, telephone, telefon, type, tipo, typ, "
-    "status, estado, date, fecha, data, datum, price, precio, preço, preis, prix, cost, budget, "
-    "language, idioma, country, país, age, gender, password, manager, agent, picture, photo, foto, "
-    "avatar, size, growth, score, rank, ranking, hashtag, joined, created, found, has, contacted, "
-    "follows"
-)
-TEXT_PHRASES = (  # headers of texts and of other people, whose names are not those of the list
-    "bio, biography, biografía, biographie, description, descripción, descrição, beschreibung, "
-    "referred, referral, friend, friends, agency, competitor, competitors, inspired, "
-    "photographer, credit, invited, sponsor, recommended, caption, mention, mentions, mentioned, "
-    "menciones, tagged, tags, comment, comments, comentarios, commentaires, kommentar, note, "
-    "notes, notas, remark, remarks, bemerkungen"
-)
-COMPANION_WORDS = frozenset(  # what may follow the name of Instagram or of a handle in a header
-    words(
-        "s com handle handles name names id ids link links url urls page pages web address "
-        "contact official optional required please of or the if in on at for from with "
-        "without and de del do da di du des der die das van von y e ex eg o und et a nombre "
-        "nome nom enlace lien seite pagina adresse direccion endereco ссылка имя 링크 주소 リンク "
-        "名 链接 رابط main primary personal business principal privat oficial offiziell ufficiale "
-        "influencer creator blogger channel kanal clean you your we so that to を の 任意 "
-        "계정명 선택 주소를 id를 hesabi adresi adresiniz"
-    )
-)
-PLATFORM_PHRASES = (
-    "platform, network, social network, social media, social, medio, "
-    "plataforma, red, red social, redes sociales, rede, rede social, redes "
-    "sociais, réseau, réseau social, réseaux sociaux, plateforme, plattform, "
-    "netzwerk, soziales netzwerk, rete sociale, piattaforma, platforma, "
-    "sosyal ağ, serwis, mecra, площадка, соц сеть, 매체, canal, channel, kanal, "
-    "canale, medium, sns, платформа, соцсеть, социальная сеть, 플랫폼, 채널, "
-    "プラットフォーム, 平台, منصة, แพลตฟอร์ม"
-)
-PLATFORM_ENDS = frozenset(  # what may follow it
-    words("s name names type or and used principal digital o y e 1")
-)
-OTHERS_WORDS = frozenset(  # what may not stand before it: `Other platforms` is not about the row
-    words("other others otra otras otro otros outra outras autre autres andere altre")
-)
 SAMPLE_SIZE = 500  # cells of a column, which keep a list of 40,000 rows fast
-REPEATING_CELLS = 10  # from so many on, one word in more than half of them is a label
-NETWORKS_SHARE = 10  # one in so many cells of a platform column names a network
-LONGEST_HEADER = 500  # characters
-ENTRY_KINDS = (HandleKind.ADDRESS, HandleKind.MENTION)  # of what stands in rows, not in headers
-LONG_PHRASE = 6  # letters of a phrase that is known within a longer word, as `instagramhandle`
-FIRST_UNSPACED = "\u0e00"  # in scripts from Thai on, words are not told apart by spaces
-LATIN_MARKS = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
-WITHOUT_MARKS = str.maketrans("łıøđ", "liod")  # letters that Unicode doesn't take apart
+LISTED_COLUMNS, LISTED_VALUES, VALUE_CHARACTERS = 30, 3, 40  # in a message
+
+# What headers say, as `fold` writes them: in English, Spanish, Portuguese, French, German, Italian.
+HANDLE_TITLE = re.compile(
+    r"(?:.* )?(?:handle|user|username|account|profile|usuario|cuenta|perfil|conta|utilizador|"
+    r"utilisateur|compte|profil|pseudo|identifiant|benutzer|benutzername|nutzername|konto|utente|"
+    r"profilo)s?(?: (?:name|url|link|id)s?)?"
+)
+NAME_TITLE = re.compile(
+    r"(?:full )?(?:name|nombre|nome|nom|influencer|creator|creador|criador|artist|artista|blogger|"
+    r"celebrity|talent|model|person)s?(?: name)?"
+)
+OTHER_TITLE = re.compile(  # about something else than whose row it is
+    r"\b(?:followers?|following|followed|seguidores|seguidos|bio|biography|description|category|"
+    r"categoria|genre|type|tipo|e ?mail|mail|phone|manager|agent|agency|owner|friends?|referred|"
+    r"mentions?|mentioned|tags|tagged|hashtags?|comments?|captions?|notes?|notas?|posts?|likes?|"
+    r"views|reach|engagement|rate|er|counts?|number|score|rank|tier|date|status|verified|private|"
+    r"price|cost|country|city|language|age|gender|password|picture|photo|image|avatar)\b"
+)
+PLATFORM_TITLE = re.compile(
+    r"(?:main |primary )?(?:social )?(?:platform|network|media|channel|service|plataforma|"
+    r"plattform|plateforme|piattaforma|netzwerk|red social|redes sociales|rede social|"
+    r"redes sociais|reseau social|canal)s?(?: name)?"
+)
+OTHER_NETWORK_TITLE = re.compile(rf"{LONG_NETWORK_NAMES}|\b(?:{SHORT_NETWORK_NAMES})\b")
 WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # `instagramHandle`
-SHORT_NAME = re.compile(
-    r"\b(ig|insta|x|yt|fb|tt|tw|vk|tg)(?=handle|user|name|url|link|acc|prof|page|id\b)"
-)
-
-
-def fold(text: str) -> str:
-    """Return a text without case, accents and punctuation, its words separated by spaces.
-
-    Of a text that is too long for a header or the name of a network, it is the beginning.
-    """
-    spaced = WORD_START.sub(" ", text[:LONGEST_HEADER])
-    letters = unicodedata.normalize("NFKD", spaced).casefold().translate(WITHOUT_MARKS)
-    composed = unicodedata.normalize("NFC", LATIN_MARKS.sub("", letters))  # Hangul, Japanese
-    return SHORT_NAME.sub(r"\1 ", " ".join(re.split(r"[\W_]+", composed)).strip())
-
-
-def header_pattern(*phrases: str) -> re.Pattern[str]:
-    """Return a pattern that finds any of the phrases in a folded text; short ones as words."""
-    patterns = []
-    for phrase in ", ".join(phrases).split(", "):
-        folded = fold(phrase)
-        is_part = len(folded.replace(" ", "")) >= LONG_PHRASE or folded >= FIRST_UNSPACED
-        pattern = alternatives(folded)
-        patterns.append(pattern if is_part else rf"\b{pattern}\b")
-    return re.compile("|".join(sorted(patterns, key=len, reverse=True)))
-
-
-NAMES_INSTAGRAM = header_pattern(INSTAGRAM_NAMES)
-NAMES_OTHER = header_pattern(LONG_NETWORK_NAMES, SHORT_NETWORK_NAMES)
-NAMES_HANDLE = header_pattern(HANDLE_PHRASES)
-NAMES_ABOUT = header_pattern(ABOUT_PHRASES)
-NAMES_TEXT = header_pattern(TEXT_PHRASES)
-NAMES_PLATFORM = header_pattern(PLATFORM_PHRASES)
-NAMES_ANY_ACCOUNT = header_pattern(
-    INSTAGRAM_NAMES, LONG_NETWORK_NAMES, SHORT_NETWORK_NAMES, HANDLE_PHRASES, ACCOUNT_PHRASES
-)
-
-
-class HeaderKind(IntEnum):
-    """What a header says that its column holds; of two columns, the smaller one is chosen."""
-
-    INSTAGRAM = 0
-    INSTAGRAM_AND_OTHERS = 1
-    HANDLE = 2
-    ACCOUNT = 3
-    ANYTHING = 4
-    TEXT = 5
-    OTHER_NETWORK = 6
-
-
-def header_kind(header: str) -> HeaderKind:
-    """Tell from a header what its column holds."""
-    text = fold(header.replace("@", " handle "))
-    is_instagram, is_other = NAMES_INSTAGRAM.search(text), NAMES_OTHER.search(text)
-    is_about = NAMES_ABOUT.search(text)
-    if is_other and not is_instagram:
-        return HeaderKind.OTHER_NETWORK
-    if NAMES_TEXT.search(text) and (is_about or not is_instagram):
-        return HeaderKind.TEXT
-    is_question = is_instagram and NAMES_HANDLE.search(text)  # whatever it goes on to say
-    if is_about or not (is_question or ends_header(NAMES_ANY_ACCOUNT, text)):
-        return HeaderKind.ANYTHING
-    if is_instagram:
-        return HeaderKind.INSTAGRAM_AND_OTHERS if is_other else HeaderKind.INSTAGRAM
-    return HeaderKind.HANDLE if NAMES_HANDLE.search(text) else HeaderKind.ACCOUNT
-
-
-def ends_header(pattern: re.Pattern[str], text: str) -> bool:
-    """Return whether a folded header has a phrase, and no word after it that changes its meaning.
-
-    So `Account` and `Account of the artist` name an account, and `Account owner` does not.
-    """
-    found = list(pattern.finditer(text))
-    rest = text[found[-1].end() :].split() if found else []
-    return bool(found) and (not rest or rest[0] in COMPANION_WORDS or rest[0].isdigit())
-
-
-class Rule(IntEnum):
-    """The rules that find the handle column, strongest first; addresses count as an @name, too."""
-
-    ADDRESSES = 1  # most cells are addresses of profiles
-    INSTAGRAM = 2  # the header names Instagram, and at least half of the cells are usable
-    HANDLE_MENTIONS = 3  # the header names a handle, and at least half of the cells are an @name
-    HANDLE = 4  # the header names a handle, and at least half of the cells are usable
-    MENTIONS = 5  # at least two thirds of the cells are an @name or a text with one
-    INSTAGRAM_MENTIONS = 6  # the header names Instagram, and more than a tenth has an @name
+ACCENT = re.compile(r"[\u0300-\u036f]+")
 
 
 class Column(NamedTuple):
-    """What a sample of a column's cells holds; cells that say "none" are not counted."""
+    """A column of the list."""
 
-    position: int
-    header: HeaderKind
-    cells: int
-    kinds: Counter[HandleKind]
-    repeats_word: bool  # one plain word is in more than half of ten cells or more
+    position: int  # from 0
+    header: str
+    cells: list[str]  # those that are not blank
 
-    def rule(self) -> Rule | None:
-        """Return the first rule that the column fits."""
-        addresses = self.kinds[HandleKind.ADDRESS]
-        mentions = addresses + self.kinds[HandleKind.MENTION]
-        marked = mentions + self.kinds[HandleKind.TEXT]
-        usable = marked + self.kinds[HandleKind.WORD]
-        is_instagram = self.header <= HeaderKind.INSTAGRAM_AND_OTHERS
-        is_handle = self.header in (HeaderKind.HANDLE, HeaderKind.ACCOUNT)
-        is_half_usable = usable > 0 and 2 * usable >= self.cells and not self.repeats_word
-        fits = {
-            Rule.ADDRESSES: 2 * addresses > self.cells,
-            Rule.INSTAGRAM: is_instagram and is_half_usable,
-            Rule.HANDLE_MENTIONS: is_handle and 2 * mentions >= self.cells > 0,
-            Rule.HANDLE: is_handle and is_half_usable,
-            Rule.MENTIONS: self.header < HeaderKind.TEXT and 3 * marked >= 2 * self.cells > 0,
-            Rule.INSTAGRAM_MENTIONS: is_instagram and 10 * marked > self.cells,
-        }
-        return next((rule for rule in Rule if fits[rule]), None)
+    def sample(self) -> list[str]:
+        """Return some cells, evenly spread over those that don't say "none"."""
+        cells = [cell for cell in self.cells if not SAYS_NONE.fullmatch(cell.strip())]
+        return cells[:: 1 + len(cells) // SAMPLE_SIZE]
 
-    def is_on_other_network(self) -> bool:
-        """Return whether most cells are addresses, or noted names, on another network."""
-        return 2 * self.kinds[HandleKind.OTHER_NETWORK] > self.cells
+    def strength(self) -> int:
+        """Return how strongly it says that the handles are here: 1, 2, 3, or 0 for not at all."""
+        title = fold(self.header)
+        names_instagram = NAMES_INSTAGRAM.search(title)
+        names_other = OTHER_NETWORK_TITLE.search(title)
+        if OTHER_TITLE.search(title) or (names_other and not names_instagram):
+            return 0
+        kinds = Counter(parse_handle(cell).kind for cell in self.sample())
+        cells = sum(kinds.values()) - kinds[HandleKind.NONE]
+        marked = kinds[HandleKind.ADDRESS] + kinds[HandleKind.MENTION]
+        is_half_usable = 2 * (marked + kinds[HandleKind.WORD]) >= cells > 0
+        if 2 * kinds[HandleKind.ADDRESS] > cells or (names_instagram and is_half_usable):
+            return 1
+        if HANDLE_TITLE.fullmatch(title) and is_half_usable:
+            return 2
+        return 3 if NAME_TITLE.fullmatch(title) and 3 * marked >= 2 * cells > 0 else 0
 
+    def is_about_networks(self) -> bool:
+        """Return whether most of its cells name a network, be it Instagram or another."""
+        cells = self.sample()
+        named = [cell for cell in cells if names_network(cell) and cell.strip() not in "xX"]
+        return 2 * len(named) > len(cells)  # an x may be a check mark
 
-def sample_column(index: int, header: str, values: Iterable[str]) -> Column:
-    """Look at a sample of a column's cells."""
-    kinds: Counter[HandleKind] = Counter()
-    plain_words: Counter[str | None] = Counter()
-    filled = [cell for cell in values if (text := cell.strip().lower()) and text not in NONE_WORDS]
-    for cell, count in Counter(sample_cells(filled)).items():
-        username, kind = parse_handle(cell)
-        kinds[kind] += count
-        if kind is HandleKind.WORD:
-            plain_words[username] += count
-    cells = sum(kinds.values()) - kinds[HandleKind.NONE]
-    repeats_word = cells >= REPEATING_CELLS and 2 * max(plain_words.values(), default=0) > cells
-    return Column(index, header_kind(header), cells, kinds, repeats_word)
+    def is_platform(self) -> bool:
+        """Return whether it says of each row on which network its handle is."""
+        names_platform = PLATFORM_TITLE.fullmatch(fold(self.header))
+        return bool(names_platform) and any(map(names_network, self.cells))
 
-
-def sample_cells(cells: Sequence[str]) -> list[str]:
-    """Return at most 500 of the cells, evenly spread."""
-    step = max(len(cells) / SAMPLE_SIZE, 1.0)
-    return [cells[int(number * step)] for number in range(min(len(cells), SAMPLE_SIZE))]
+    def __str__(self) -> str:
+        """Show the header and the first values."""
+        values = (cut(cell.strip(), VALUE_CHARACTERS) for cell in self.cells[:LISTED_VALUES])
+        return (
+            f"'{printable(self.header.strip())}' ({', '.join(map(printable, values)) or 'empty'})"
+        )
 
 
-def choose_column(columns: Iterable[Column], allowed: Collection[Rule]) -> tuple[int, Rule] | None:
-    """Choose the column of the handles; returns its index and the rule that it fits.
-
-    None if no column fits a rule that is allowed.
-    """
-    fitting = [
-        (rule, column.header, column.position)
-        for column in columns
-        if (rule := column.rule()) is not None and rule in allowed
-    ]
-    if not fitting:
-        return None
-    rule, _, position = min(fitting)
-    return position, rule
-
-
-def find_platform_columns(header: Sequence[str], columns: Sequence[Sequence[str]]) -> list[int]:
-    """Return the indices of the columns that name the network of each row."""
-    found = []
-    for index in filter(lambda index: names_platform(header[index]), range(len(header))):
-        sample = sample_cells(list(filter(str.strip, columns[index])))  # X is a network here
-        if NETWORKS_SHARE * sum(map(names_network, sample)) > len(sample):
-            found.append(index)
-    return found
-
-
-def names_platform(header: str) -> bool:
-    """Return whether a header asks for a platform: `Platform (IG, X)`; not `YouTube channel`."""
-    before, *after = NAMES_PLATFORM.split(fold(header))
-    is_one_of_them = NAMES_OTHER.search(before) or not OTHERS_WORDS.isdisjoint(before.split())
-    if not after or is_one_of_them:
-        return False
-    end = NAMES_OTHER.sub(" ", NAMES_INSTAGRAM.sub(" ", after[-1]))
-    return PLATFORM_ENDS.issuperset(end.split())
+def fold(text: str) -> str:
+    """Return a text without case, accents and punctuation, its words separated by spaces."""
+    letters = ACCENT.sub("", unicodedata.normalize("NFKD", WORD_START.sub(" ", text)))
+    return " ".join(re.split(r"[\W_]+", letters.casefold())).strip()
 
 
 def names_network(cell: str) -> bool:
     """Return whether a cell names a network, be it Instagram or another."""
-    text = fold(cell)
-    return bool(NAMES_INSTAGRAM.search(text) or NAMES_OTHER.search(text))
+    return bool(NAMES_INSTAGRAM.search(cell) or OTHER_NETWORK.search(cell))
 
 
-@functools.lru_cache
-def may_be_on_instagram(platform_cell: str) -> bool:
-    """Return whether a platform cell is empty, or names Instagram, if not only that."""
-    text = fold(platform_cell)
-    if NAMES_INSTAGRAM.search(text):
-        return NEGATIONS.isdisjoint(text.split())
-    is_other = NAMES_OTHER.search(text)  # as X does, which elsewhere stands for none
-    return not is_other and says_none(platform_cell.strip())
+def is_on_instagram(platform: str) -> bool:
+    """Return whether the platform that a row names is Instagram; `no IG` denies it."""
+    return bool(NAMES_INSTAGRAM.search(platform)) and not NO_INSTAGRAM.search(platform)
 
 
-def only_on_instagram(handle: Handle, platform_cell: str) -> Handle:
-    """Return the handle, or none if its row is on another network; an address speaks for itself."""
-    if not handle.depends_on_column or may_be_on_instagram(platform_cell):
-        return handle
-    return Handle(None, HandleKind.OTHER_NETWORK)
+def find_handle_column(columns: Sequence[Column], name: str, above: str) -> Column:
+    """Return the column of Instagram handles: the one candidate of the strongest kind.
 
-
-def trusted(handle: Handle, header: HeaderKind, rule: Rule) -> Handle:
-    """Return the handle, or none if it is not to be trusted in a column found by that rule.
-
-    A plain word is a username only where the header says so. In another network's column, only
-    addresses are on Instagram.
+    `columns` are those that may be it, `name` is the file's, `above` what stands above its header.
+    Raises UnusableError, with the candidates, if there is none, or more than one.
     """
-    if not handle.depends_on_column:
-        return handle
-    if header is HeaderKind.OTHER_NETWORK:
-        return Handle(None, HandleKind.OTHER_NETWORK)
-    says_handle = header <= HeaderKind.ACCOUNT and rule is not Rule.INSTAGRAM_MENTIONS
-    if handle.kind is HandleKind.WORD and not says_handle:
-        return Handle(None, HandleKind.UNSURE)
-    return handle
+    strengths = [column.strength() for column in columns]
+    strongest = min(filter(None, strengths), default=None)
+    found = [each for each, strength in zip(columns, strengths) if strength == strongest]
+    other = None if strongest == 1 else find_other_network(columns, name, above)
+    if other is not None:
+        what = f"names another network ('{printable(other.strip())}') and nowhere Instagram"
+    elif len(found) == 1:
+        return found[0]
+    else:
+        what = f"has {'several columns' if found else 'no column'} that may hold Instagram handles"
+    raise UnusableError(f"{what}{list_columns(found or columns, '--username-column')}")
 
 
-def without_header(handles: Iterable[Handle], header: str) -> list[Handle]:
-    """Return the handles; none for those that are the header, repeated further down."""
-    repeated = {separator.join(fold(header).split()) for separator in ("", "_", ".")}
-    label = Handle(None, HandleKind.LABEL)
-    return [label if handle.username in repeated else handle for handle in handles]
+def find_other_network(columns: Sequence[Column], name: str, above: str) -> str | None:
+    """Return a text that names another network, if there is one, and none that names Instagram."""
+    headers = [column.header for column in columns]
+    texts = [name, *above.splitlines()]
+    cells = [cell for column in columns if column.is_about_networks() for cell in column.cells]
+    if any(map(NAMES_INSTAGRAM.search, [*map(fold, headers + texts), *cells])):
+        return None
+    others = [
+        *(header for header in headers if OTHER_NETWORK_TITLE.search(fold(header))),
+        *(text for text in texts if re.search(LONG_NETWORK_NAMES, fold(text))),
+        *filter(OTHER_NETWORK.search, cells),
+    ]
+    return others[0] if others else None
 
 
-def is_entry(cell: str) -> bool:
-    """Return whether a cell is an `@name` or an address of a profile, and nothing else."""
-    return parse_handle(cell).kind in ENTRY_KINDS
+def named_column(columns: Sequence[Column], header: str, flag: str) -> Column:
+    """Return the column that the user named with a flag; case and space make no difference.
+
+    Raises UnusableError if there is none, or more than one.
+    """
+    found = [column for column in columns if is_same_header(column.header, header)]
+    if len(found) == 1:
+        return found[0]
+    what = f"has {'several columns' if found else 'no column'} '{printable(header)}'"
+    raise UnusableError(f"{what}{list_columns(found or columns, flag)}")
 
 
-def names_column(header: str) -> bool:
-    """Return whether a header names a column; `@handle` does, `@osk.arwen` is an entry."""
-    username, kind = parse_handle(header)
-    is_noted = kind is HandleKind.TEXT and header.strip().startswith("@")
-    if username is None or not (kind in ENTRY_KINDS or is_noted):
-        return True
-    return bool(NAMES_ANY_ACCOUNT.fullmatch(fold(username)))
+def is_same_header(one: str, other: str) -> bool:
+    """Return whether headers differ in no more than case, space, and how accents are composed."""
+    words = (unicodedata.normalize("NFC", header).casefold().split() for header in (one, other))
+    return next(words) == next(words)
+
+
+def list_columns(columns: Sequence[Column], flag: str) -> str:
+    """Say which columns there are to choose from, with their first values, and the flag for it."""
+    listed = ", ".join(map(str, columns[:LISTED_COLUMNS]))
+    more = f" and {len(columns) - LISTED_COLUMNS} more" if len(columns) > LISTED_COLUMNS else ""
+    header = columns[0].header.strip() if len(columns) == 1 else "HEADER"
+    return f': {listed}{more}; name the right one with {flag} "{printable(header)}"'
 
 
 # ==================================================================================================
@@ -2731,75 +2324,30 @@ def names_column(header: str) -> bool:
 # ==================================================================================================
 
 DELIMITERS = ",;\t|"
-FILE_KINDS = {  # how files begin that people take for a CSV
-    b"PK\x03\x04": "an Excel workbook",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"\xff\xfe": "in UTF-16",
-    b"\xfe\xff": "in UTF-16",
-}
-EXPORT_AGAIN = (
-    'export the list as CSV (in Excel "CSV UTF-8", in Google Sheets "Comma-separated values")'
-)
-NEEDS_QUOTES = re.compile(r'[",;\t|]')
-FILE_START = re.compile(  # a BOM, blank lines, and the line that tells Excel the delimiter
-    rf'\ufeff?[\r\n]*(?:("?)sep=([{re.escape(DELIMITERS)}])\1(?:[\r\n]+|\Z))?', re.IGNORECASE
-)
-FIRST_ROWS = 50  # by which the delimiter and the header are found
-LISTED_COLUMNS = 30  # in a message
-COMMENT = re.compile(r"\s*#\s+\S")
+FIRST_ROWS = 20  # by which the delimiter and the header are found
 DEFAULT_TITLES = {"category_name": "GENRE", "biography": "Details"}  # profile field -> column
 TITLE_FLAGS = {"category_name": "--genre-column", "biography": "--details-column"}
-QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
-QUOTED_AND_MORE = re.compile(rf"({QUOTED}) *[^ ]")  # `"a"b`, not just spaces
+LINE_END = re.compile(r"\r\n|\r|\n")
+NEEDS_QUOTES = re.compile(r'[",;\t|]')
+RAW_CELLS = {  # delimiter -> a raw cell as the csv module cuts it; a quote left open makes none
+    mark: re.compile(rf'(?:\A|[{mark}])((?:"[^"]*(?:""[^"]*)*"(?!")|(?!"))[^{mark}\r\n]*)')
+    for mark in DELIMITERS
+}
 
 
-class Grammar:
-    """How a file with one delimiter is cut into rows, and a row into raw cells.
+class RawRow(NamedTuple):
+    """A row of the file, and its raw text."""
 
-    A cell is quoted text, which other text may follow, or text that begins with no quote. So a row
-    does not match if a quote is opened and never closed.
-    """
-
-    def __init__(self, delimiter: str) -> None:
-        self.delimiter = delimiter
-        mark = re.escape(delimiter)
-        cell = rf'(?:{QUOTED}|(?!"))[^{mark}\r\n]*'
-        self._row = re.compile(rf"({cell}(?:{mark}{cell})*)([\r\n]+|\Z)")
-        self._cell = re.compile(rf"(?:\A|{mark})({cell})")
-
-    def cut_row(self, text: str, position: int) -> tuple[str, str] | None:
-        """Return the raw row at `position`, and the line ends after it, blank lines included.
-
-        None if its quotes don't close. A quoted cell of several lines that other text follows
-        counts as such: its first quote was never closed, and swallowed the rows below it.
-        """
-        row = self._row.match(text, position)
-        if row is None:
-            return None
-        raw, line_ends = row.groups()
-        if "\n" in raw or "\r" in raw:
-            for cell in self.raw_cells(raw):
-                quoted = QUOTED_AND_MORE.match(cell)
-                if quoted and re.search(r"[\r\n]", quoted[1]):
-                    return None
-        return raw, line_ends
-
-    def raw_cells(self, raw: str) -> list[str]:
-        """Cut a raw row into its raw cells: `self.delimiter.join` puts them together again."""
-        cells: list[str] = self._cell.findall(raw)
-        return cells
-
-    def values(self, raw: str) -> list[str]:
-        """Read the values of a raw row's cells."""
-        return next(csv.reader([raw], delimiter=self.delimiter), [])
+    number: int  # as a spreadsheet counts: the first row of the file is row 1
+    raw: str  # with the blank lines above it, and its line end
+    cells: dict[Any, Any]  # index of a column -> cell; None -> the cells beyond the header
 
 
 class Row(NamedTuple):
-    """A row of the sheet: its raw text, and what of it matters here."""
+    """A row of the list: its raw text, and what of it matters here."""
 
-    number: int  # as a spreadsheet counts: the first row of the file is row 1
+    number: int
     raw: str
-    line_ends: str  # after it, those of blank lines included
     handle_cell: str
     handle: Handle
     wanted: tuple[str, ...]  # the profile fields that can be filled into it
@@ -2810,383 +2358,278 @@ class Row(NamedTuple):
         return self.handle.username
 
 
+@dataclass(frozen=True)
 class Sheet:
-    """A CSV whose rows keep their raw text: what is not filled comes out byte for byte.
+    """The list. Its rows keep their raw text: what is not filled comes out byte for byte."""
 
-    It takes the headers of the handle column and of the columns to fill. Without the first, the
-    column is found; without the others, they are GENRE and Details, added if they are missing.
-    Raises UnusableError, with the place, if the file can't be used.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        username_column: str | None = None,
-        genre_column: str | None = None,
-        details_column: str | None = None,
-    ) -> None:
-        csv.field_size_limit(2**31 - 1)
-        self._path = path
-        named = {"category_name": genre_column, "biography": details_column}
-        text = self._read_text()
-        start = next(FILE_START.finditer(text))
-        known = [username_column, *named.values(), *DEFAULT_TITLES.values()]
-        self._grammar = (
-            Grammar(start[2]) if start[2] else find_grammar(text, start.end(), filter(None, known))
-        )
-        raw_rows = list(self._cut_rows(text, start[0]))
-        first_rows = [self._grammar.values(raw) for _, raw, _ in raw_rows[:FIRST_ROWS]]
-        at = header_index(first_rows)
-        above = (raw + line_ends for _, raw, line_ends in raw_rows[:at])
-        self._above_header = start[0] + "".join(above)
-        self.header = first_rows[at]
-        self.header_number, self._raw_header, self._header_line_ends = raw_rows[at]
-        self._check_header()
-        raw_rows = raw_rows[at + 1 :]
-        records = self._read_records(raw for _, raw, _ in raw_rows)
-        self._columns = self._place_columns(records, named)
-        self.handle_column, handles = self._read_handles(list(zip(*records)), username_column)
-        self.rows = [
-            Row(
-                number,
-                raw,
-                line_ends,
-                handle_cell=record[self.handle_column],
-                handle=handle,
-                wanted=self._wanted_fields(record),
-            )
-            for (number, raw, line_ends), record, handle in zip(raw_rows, records, handles)
-        ]
-
-    @property
-    def handle_header(self) -> str:
-        """The header of the handle column."""
-        return self.header[self.handle_column].strip()
+    delimiter: str
+    above: str  # the raw text above the header
+    header: RawRow
+    rows: list[Row]
+    below: str  # the blank lines below the last row
+    handle_header: str
+    columns: dict[str, Column]  # profile field -> the column to fill
 
     @property
     def titles(self) -> dict[str, str]:
         """The headers of the columns to fill: profile field -> header."""
-        return {
-            field: self.header[index].strip() if index < len(self.header) else DEFAULT_TITLES[field]
-            for field, index in self._columns.items()
-        }
+        return {field: column.header.strip() for field, column in self.columns.items()}
 
     @property
     def added_titles(self) -> dict[str, str]:
         """Those of the columns to fill that the file does not have: profile field -> header."""
-        titles = self.titles
-        width = len(self.header)
-        return {field: titles[field] for field, at in self._columns.items() if at >= width}
+        width = len(self.header.cells)
+        return {
+            field: each.header for field, each in self.columns.items() if each.position >= width
+        }
 
     def new_cells(self, row: Row, profiles: Mapping[str, Profile]) -> dict[str, str]:
         """Return what `profiles` (username -> Profile) adds to a row: profile field -> text."""
         profile = profiles.get(row.username or "")
-        if not row.wanted or profile is None or profile.error is not None:
+        if profile is None or profile.error is not None:
             return {}
-        values = {field: getattr(profile, field) for field in row.wanted}
-        texts = {field: clean(str(value)) for field, value in values.items() if value is not None}
+        texts = {field: clean(getattr(profile, field) or "") for field in row.wanted}
         return {field: text for field, text in texts.items() if text}
 
     def render(self, profiles: Mapping[str, Profile]) -> Iterator[bytes]:
         """Yield the whole file, with what `profiles` (username -> Profile) adds to it."""
-        raw_header = self._fill(self._raw_header, self.added_titles)
-        yield (self._above_header + raw_header + self._header_line_ends).encode()
+        yield (self.above + self._fill(self.header.raw, self.added_titles)).encode()
         for row in self.rows:
-            yield (self._fill(row.raw, self.new_cells(row, profiles)) + row.line_ends).encode()
+            yield self._fill(row.raw, self.new_cells(row, profiles)).encode()
+        yield self.below.encode()
 
     def lines(self) -> set[bytes]:
         """Return the lines of the file as it was read; a cell of several lines has several."""
-        rows = "".join(row.raw + row.line_ends for row in self.rows)
-        text = self._above_header + self._raw_header + self._header_line_ends + rows
-        return set(text.encode().splitlines())
-
-    def _refuse(self, why: str) -> NoReturn:
-        raise UnusableError(f"{printable(str(self._path))} {why}")
-
-    def _read_text(self) -> str:
-        try:
-            data = self._path.read_bytes()
-            for start, kind in FILE_KINDS.items():
-                if data.startswith(start):
-                    self._refuse(f"is {kind} (see byte 0), not a CSV in UTF-8: {EXPORT_AGAIN}")
-            text = data.decode("utf-8")
-        except IsADirectoryError:
-            self._refuse("is a folder: give the path of a CSV file")
-        except OSError as error:
-            self._refuse(f"can't be read ({error.strerror}): check the path")
-        except UnicodeDecodeError as error:
-            line = 1 + data.count(b"\n", 0, error.start)
-            is_text = not re.search(rb"[\x00-\x08\x0e-\x1f]", data)
-            kind = "in Latin-1 or Windows-1252, it seems, " if is_text else ""
-            place = f"byte {error.start} (line {line})"
-            self._refuse(f"is {kind}not UTF-8 at {place}: {EXPORT_AGAIN}")
-        if (at := data.find(0)) >= 0:
-            line = 1 + data.count(b"\n", 0, at)
-            place = f"byte {at} (line {line})"
-            self._refuse(f"has a NUL byte at {place}, as UTF-16 has: {EXPORT_AGAIN}")
-        return text
-
-    def _cut_rows(self, text: str, start: str) -> Iterator[tuple[int, str, str]]:
-        """Yield the number, raw text and line ends of each row behind the `start` of the file."""
-        position = len(start)
-        if position == len(text):
-            self._refuse("is empty: its first row has to name the columns")
-        number = 1 + count_line_ends(start)
-        while position < len(text):
-            row = self._grammar.cut_row(text, position)
-            if row is None:
-                self._refuse(
-                    f'opens a quote (") in row {number} and does not close it: '
-                    "close or remove it there"
-                )
-            raw, line_ends = row
-            yield number, raw, line_ends
-            position += len(raw) + len(line_ends)
-            number += count_line_ends(line_ends)
-
-    def _check_header(self) -> None:
-        """Refuse a header that names no columns: an empty one, or one that is an entry."""
-        if not any(map(str.strip, self.header)):
-            self._refuse("is empty: its first row has to name the columns")
-        if entry := next(itertools.filterfalse(names_column, self.header), None):
-            self._refuse(
-                f"has '{printable(entry.strip())}' in row {self.header_number}: "
-                "the first row has to name the columns; add such a row"
-            )
-
-    def _read_records(self, raw_rows: Iterable[str]) -> list[list[str]]:
-        """Read the cells of each row, at least as many as the header has."""
-        width = len(self.header)
-        records = csv.reader(raw_rows, delimiter=self._grammar.delimiter)
-        return [record + [""] * (width - len(record)) for record in records]
-
-    def _place_columns(
-        self, records: Iterable[Sequence[str]], named: Mapping[str, str | None]
-    ) -> dict[str, int]:
-        """Return profile field -> index of the column to fill; `named` are the user's headers.
-
-        Columns that are to be added come after the widest row, so that no cell without a header is
-        taken for theirs.
-        """
-        found = {
-            field: find_title(self.header, DEFAULT_TITLES[field])
-            if title is None
-            else self._named_column(title, TITLE_FLAGS[field])
-            for field, title in named.items()
-        }
-        genre, details = found.values()
-        if genre is not None and genre == details:
-            flags = " and ".join(TITLE_FLAGS.values())
-            title = printable(self.header[genre])
-            self._refuse(f"can't have its column '{title}' filled twice: {flags} need one each")
-        width = len(self.header)
-        surplus = (len(record) for record in records if any(map(str.strip, record[width:])))
-        added = itertools.count(max(surplus, default=width))
-        return {field: next(added) if at is None else at for field, at in found.items()}
-
-    def _wanted_fields(self, record: Sequence[str]) -> tuple[str, ...]:
-        """Return the profile fields whose cells are blank, or missing."""
-        return tuple(
-            field
-            for field, index in self._columns.items()
-            if index >= len(record) or not record[index].strip()
-        )
-
-    def _read_handles(
-        self, columns: Sequence[Sequence[str]], username_column: str | None
-    ) -> tuple[int, list[Handle]]:
-        """Return the index of the handle column, and the handle of each row."""
-        if not columns:
-            self._refuse_columns("has no rows below its header", "--username-column")
-        platforms = find_platform_columns(self.header, columns)
-        rule = None
-        if username_column is not None:
-            index = self._named_column(username_column, "--username-column")
-        else:
-            index, rule = self._choose_column(columns, platforms)
-        handles = [parse_handle(cell) for cell in columns[index]]
-        if index in self._columns.values():
-            title = printable(self.header[index])
-            self._refuse(f"can't have handles read from '{title}', which is a column to be filled")
-        header = header_kind(self.header[index])
-        if rule is not None:
-            handles = [trusted(handle, header, rule) for handle in handles]
-        handles = without_header(handles, self.header[index])
-        where = f"in column '{printable(self.header[index])}'"
-        for platform in platforms:
-            if platform != index and header is not HeaderKind.INSTAGRAM:
-                handles = list(map(only_on_instagram, handles, columns[platform]))
-                where += f", with what '{printable(self.header[platform])}' says of the network"
-        if not any(handle.username for handle in handles):
-            self._refuse_columns(f"has no usable handle {where}", "--username-column")
-        return index, handles
-
-    def _choose_column(
-        self, columns: Sequence[Sequence[str]], platforms: Iterable[int]
-    ) -> tuple[int, Rule]:
-        """Return the index of the handle column, and the rule by which it was found.
-
-        Where no header, line above it or platform cell names Instagram, but a title or a column of
-        addresses another network, the names may be on that one: only addresses are taken.
-        """
-        samples = [
-            sample_column(index, title, cells)
-            for index, (title, cells) in enumerate(zip(self.header, columns))
-            if index not in self._columns.values()
-        ]
-        above = self._above_header.splitlines()
-        texts = {*above, *self.header, *itertools.chain(*(columns[index] for index in platforms))}
-        says_instagram = any(NAMES_INSTAGRAM.search(fold(text)) for text in texts)
-        says_other = any(LONG_NAME.search(fold(line)) for line in above) or any(
-            column.is_on_other_network() for column in samples
-        )
-        is_elsewhere = says_other and not says_instagram
-        choice = choose_column(samples, [Rule.ADDRESSES] if is_elsewhere else list(Rule))
-        if choice is None:
-            why = ", and nothing in it says Instagram, but another network" if is_elsewhere else ""
-            self._refuse_columns(f"has no column of Instagram handles{why}", "--username-column")
-        return choice
-
-    def _named_column(self, title: str, flag: str) -> int:
-        """Return the index of the column that the user named with a flag."""
-        index = find_title(self.header, title)
-        if index is None and (folded := fold(title)):
-            folded_header = [fold(name) for name in self.header]
-            index = folded_header.index(folded) if folded in folded_header else None
-        if index is None:
-            self._refuse_columns(f"has no column '{printable(title)}'", flag)
-        return index
-
-    def _refuse_columns(self, what: str, flag: str) -> NoReturn:
-        """Refuse the list, and name its columns, so that the user can pick one."""
-        columns = ", ".join(f"'{printable(name)}'" for name in self.header[:LISTED_COLUMNS])
-        others = len(self.header) - LISTED_COLUMNS
-        more = f" and {others} more" if others > 0 else ""
-        self._refuse(
-            f"{what}; its columns are {columns}{more}: name the right one with {flag} (or, if "
-            "these are no names but the first entry, add a first row that names the columns)"
-        )
+        rows = "".join(row.raw for row in self.rows)
+        return set((self.above + self.header.raw + rows).encode().splitlines())
 
     def _fill(self, raw: str, new_cells: Mapping[str, str]) -> str:
         """Put cells (profile field -> text) into a raw row; every other byte of it stays."""
         if not new_cells:
             return raw
-        cells = self._grammar.raw_cells(raw)
+        blank_lines, row, line_end = split_raw(raw)
+        cells = RAW_CELLS[self.delimiter].findall(row)
         for field, text in new_cells.items():
-            index = self._columns[field]
+            index = self.columns[field].position
             cells += [""] * (index + 1 - len(cells))
             is_quoted = cells[index].startswith('"') or NEEDS_QUOTES.search(text)
             cells[index] = '"' + text.replace('"', '""') + '"' if is_quoted else text
-        return self._grammar.delimiter.join(cells)
+        return blank_lines + self.delimiter.join(cells) + line_end
 
 
-def find_grammar(text: str, position: int, titles: Iterable[str]) -> Grammar:
-    """Find the delimiter that makes the most sense of the first rows, from `position` on.
+def read_sheet(
+    path: Path,
+    username_column: str | None = None,
+    genre_column: str | None = None,
+    details_column: str | None = None,
+) -> Sheet:
+    """Read a list, with the headers of the handle column and of the columns to fill.
 
-    `titles` are headers that the list is expected to have.
+    Without the first, the column is found; without the others, they are GENRE and Details, added
+    if they are missing. Raises UnusableError, with the place, if the list can't be used.
     """
-    known = set(map(fold, titles))
-
-    def score(grammar: Grammar) -> tuple[int, int, int, bool]:
-        rows = read_first_rows(grammar, text, position)
-        return delimiter_score(grammar.delimiter, rows, known)
-
-    return max(map(Grammar, DELIMITERS), key=score)
+    named = {"category_name": genre_column, "biography": details_column}
+    try:
+        return parse_sheet(read_text(path), path.stem, username_column, named)
+    except UnusableError as error:
+        raise UnusableError(f"{printable(str(path))} {error}") from None
 
 
-def read_first_rows(grammar: Grammar, text: str, position: int) -> list[list[str]]:
-    """Read the first rows that a delimiter makes of a text, from `position` on."""
-    rows: list[list[str]] = []
-    while position < len(text) and len(rows) < FIRST_ROWS:
-        row = grammar.cut_row(text, position)
-        if row is None:  # an open quote; the line that opens it tells the delimiter all the same
-            line = re.split(r"[\r\n]", text[position:], maxsplit=1)[0]
-            return [*rows, line.replace('"', "").split(grammar.delimiter)]
-        rows.append(grammar.values(row[0]))
-        position += len("".join(row))
-    return rows
+def read_text(path: Path) -> str:
+    """Read a file in UTF-8; raises UnusableError if it is no such text."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnusableError(f"can't be read ({error.strerror}): give the path of a CSV") from None
+    try:
+        text, bad_byte = data.decode("utf-8"), data.find(0)
+    except UnicodeDecodeError as error:
+        text, bad_byte = "", error.start
+    if bad_byte >= 0:
+        place = f"byte {bad_byte} (line {1 + data.count(10, 0, bad_byte)})"
+        what = "has a NUL byte" if data[bad_byte] == 0 else "is not UTF-8"
+        raise UnusableError(
+            f"{what} at {place}, as an Excel workbook, UTF-16 or Latin-1: export it as CSV "
+            '(in Excel "CSV UTF-8", in Google Sheets "Comma-separated values")'
+        )
+    return text
 
 
-def delimiter_score(
-    delimiter: str, rows: Sequence[list[str]], known_titles: Collection[str]
-) -> tuple[int, int, int, bool]:
-    """Say how well a delimiter fits the first rows that it makes; the largest score is the best.
+def parse_sheet(
+    text: str, name: str, username_column: str | None, named: Mapping[str, str | None]
+) -> Sheet:
+    """Make a sheet of the text of a file with that name; raises UnusableError if it can't be used.
 
-    What counts, in this order: headers that are recognised, rows that are as wide as the header,
-    its width, and being no comma, which is in texts and numbers more often.
+    `named` are the headers that the user gave of the columns to fill: profile field -> header.
     """
-    header, *others = rows[header_index(rows) :] or [[]]
-    other_delimiters = set(DELIMITERS) - {delimiter}
-    recognised = sum(
-        other_delimiters.isdisjoint(name)
-        and (fold(name) in known_titles or header_kind(name) < HeaderKind.ANYTHING)
-        for name in header
-    )
-    is_wide = len(header) > 1
-    agreeing = sum(len(row) == len(header) for row in others) if is_wide else 0
-    return recognised, agreeing, len(header), is_wide and delimiter != ","
+    bom = text[: text.startswith("\ufeff")]
+    delimiter, at, width = find_header(text[len(bom) :])
+    raw_rows = list(read_rows(text[len(bom) :], delimiter, width))
+    above = bom + "".join(row.raw for row in raw_rows[:at])
+    below = text[len(bom) + sum(len(row.raw) for row in raw_rows) :]
+    header, *raw_rows = raw_rows[at:]
+    check_header(header)
+    columns = [
+        Column(position, title, [cell for row in raw_rows if (cell := row.cells[position]).strip()])
+        for position, title in header.cells.items()
+    ]
+    to_fill = place_columns(columns, raw_rows, named)
+    if username_column is None:
+        others = [column for column in columns if column not in to_fill.values()]
+        column = find_handle_column(others, name, above)
+    else:
+        column = named_column(columns, username_column, "--username-column")
+    handles = read_handles(column, columns, raw_rows, username_column is not None)
+    rows = []
+    for (number, raw, cells), handle in zip(raw_rows, handles):
+        blank = [field for field, at in to_fill.items() if not cells.get(at.position, "").strip()]
+        rows.append(Row(number, raw, cells[column.position], handle, tuple(blank)))
+    return Sheet(delimiter, above, header, rows, below, column.header.strip(), to_fill)
 
 
-def header_index(rows: Sequence[Sequence[str]]) -> int:
-    """Return the index of the header: the first row that is not empty, and no title or comment."""
-    filled = [index for index, row in enumerate(rows) if any(map(str.strip, row))]
-    if not filled:
-        return 0
-    pairs = zip(filled, filled[1:])
-    header = next((at for at, below in pairs if not is_title(rows[at], rows[below])), filled[-1])
-    return header if is_table(rows, filled[0], header) else filled[0]
+def find_header(text: str) -> tuple[str, int, int]:
+    """Return the delimiter, and the index and the width of the header; blank lines don't count.
 
-
-def is_table(rows: Sequence[Sequence[str]], first: int, header: int) -> bool:
-    """Return whether there is a table from a header on, so that the rows from the first are titles.
-
-    A list of one column has none. It is one if only its first row names an account; or, where that
-    does not tell, if most rows have one cell.
+    Raises UnusableError if there is no header.
     """
-    is_first_known, is_header_known = names_handles(rows[first]), names_handles(rows[header])
-    if is_first_known != is_header_known:
-        return is_header_known and len(rows[header]) > 1
-    is_wide = [len(row) > 1 for row in rows[header:] if any(map(str.strip, row))]
-    return 2 * sum(is_wide) > len(is_wide)
+    csv.field_size_limit(2**31 - 1)
+    first_rows = {}
+    for delimiter in DELIMITERS:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        first_rows[delimiter] = list(itertools.islice(filter(None, reader), FIRST_ROWS))
+    if not any(map(str.strip, itertools.chain(*first_rows[","]))):
+        raise UnusableError("is empty: its first row has to name the columns")
+    delimiter = max(DELIMITERS, key=lambda delimiter: fit(delimiter, first_rows[delimiter]))
+    at = header_index(first_rows[delimiter])
+    return delimiter, at, len(first_rows[delimiter][at])
 
 
-def names_handles(header: Iterable[str]) -> bool:
-    """Return whether one of the headers is made up of account words only, as no username is."""
-    for text in map(fold, header):
-        others = NAMES_ANY_ACCOUNT.sub(" ", text)
-        if others != text and COMPANION_WORDS.issuperset(others.split()):
-            return True
-    return False
+def fit(delimiter: str, rows: Sequence[Sequence[str]]) -> tuple[bool, int, int, bool]:
+    """Say how well a delimiter fits the first rows that it cuts; the largest is the best.
 
-
-def is_title(row: Sequence[str], below: Iterable[str]) -> bool:
-    """Return whether a row is a title or a comment: it begins `# `, or has its first cell only.
-
-    Above a handle, an address or a number, that cell is the header of a list of one column.
+    What counts, in this order: that it is in the first row or in half of them, as else it is in
+    texts only; rows that are as wide as the header; the header's width; being no comma.
     """
-    is_first_cell = bool(row[0].strip()) and not any(map(str.strip, row[1:]))
-    is_data = any(
-        (is_entry(cell) and not NAMES_HANDLE.fullmatch(fold(cell))) or is_number(cell.strip())
-        for cell in below
-    )
-    return (is_first_cell or COMMENT.match(row[0]) is not None) and not is_data
+    widths = list(map(len, rows))
+    width = widths[header_index(rows)]
+    is_used = widths[0] > 1 or 2 * sum(each > 1 for each in widths) >= len(widths)
+    return is_used, widths.count(width), width, width > 1 and delimiter != ","
 
 
-def find_title(header: Sequence[str], title: str) -> int | None:
-    """Return the index of a header, whatever its case or surrounding space; None if it's not there.
+def header_index(rows: Iterable[Sequence[str]]) -> int:
+    """Return the index of the header among the first rows.
 
-    One that is exactly the same comes first.
+    That is the first whose last filled cell stands more than half as far to the right as that of
+    any: titles, comments and `sep=;` are filled less far.
     """
-    if title in header:
-        return header.index(title)
-    key = title.strip().casefold()
-    keys = [name.strip().casefold() for name in header]
-    return keys.index(key) if key and key in keys else None
+    ends = [max((at for at, cell in enumerate(row, 1) if cell.strip()), default=0) for row in rows]
+    return next((at for at, end in enumerate(ends) if 2 * end > max(ends)), 0)
 
 
-def count_line_ends(text: str) -> int:
-    """Return how many line ends, of any kind, a text has."""
-    return len(re.findall(r"\r\n|\r|\n", text))
+def read_rows(text: str, delimiter: str, width: int) -> Iterator[RawRow]:
+    """Yield the rows of a text, those above the header, too.
+
+    Raises UnusableError where a quote is never closed, or by a quote in a row that it swallowed.
+    """
+    lines = io.StringIO(text, newline="")
+    # Columns are told apart by their index: headers may be empty, or appear twice.
+    reader = csv.DictReader(lines, range(width), restval="", delimiter=delimiter)
+    start = number = 0
+    for cells in reader:
+        end = lines.tell()
+        raw = text[start:end]
+        blank_lines, row, _ = split_raw(raw)
+        number += 1 + len(LINE_END.findall(blank_lines))
+        if '"' in row and has_open_quote(row, delimiter):
+            raise UnusableError(
+                f'opens a quote (") in row {number} and does not close it: close or remove it there'
+            )
+        yield RawRow(number, raw, cells)
+        start = end
+
+
+def split_raw(raw: str) -> tuple[str, str, str]:
+    """Split the raw text of a row into the blank lines above it, its cells, and its line end."""
+    row = raw.strip("\r\n")
+    start = raw.index(row)
+    return raw[:start], row, raw[start + len(row) :]
+
+
+def has_open_quote(row: str, delimiter: str) -> bool:
+    """Return whether the cells of a raw row are none, or a quote in them swallowed other rows.
+
+    In strict mode, nothing but a delimiter may follow the quote that closes.
+    """
+    with contextlib.suppress(csv.Error):
+        if "\n" in row or "\r" in row:
+            next(csv.reader([row], delimiter=delimiter, strict=True))
+        return delimiter.join(RAW_CELLS[delimiter].findall(row)) != row
+    return True
+
+
+def check_header(header: RawRow) -> None:
+    """Raise UnusableError if the row of the header is an entry of the list; `@handle` is none."""
+    for cell in header.cells.values():
+        username, kind = parse_handle(cell)
+        is_marked = kind in (HandleKind.ADDRESS, HandleKind.MENTION)
+        if is_marked and not LABEL.fullmatch(username or ""):
+            raise UnusableError(
+                f"has '{printable(cell.strip())}' in row {header.number}: "
+                "the first row has to name the columns; add such a row"
+            )
+
+
+def place_columns(
+    columns: Sequence[Column], rows: Iterable[RawRow], named: Mapping[str, str | None]
+) -> dict[str, Column]:
+    """Return profile field -> the column to fill; `named` are the headers that the user gave.
+
+    Columns that are to be added come after the widest row, so that no cell without a header is
+    taken for theirs.
+    """
+    surplus = (row.cells.get(None, []) for row in rows)
+    widest = max((len(cells) for cells in surplus if any(map(str.strip, cells))), default=0)
+    added = itertools.count(len(columns) + widest)
+    places = {}
+    for field, header in named.items():
+        default = DEFAULT_TITLES[field]
+        same = [column for column in columns if is_same_header(column.header, default)]
+        if header is not None:
+            places[field] = named_column(columns, header, TITLE_FLAGS[field])
+        else:
+            places[field] = same[0] if same else Column(next(added), default, [])
+    if len({column.position for column in places.values()}) < len(places):
+        flags = " and ".join(TITLE_FLAGS.values())
+        raise UnusableError(f"can't have one column filled twice: {flags} need one each")
+    return places
+
+
+def read_handles(
+    column: Column, columns: Sequence[Column], rows: Iterable[RawRow], is_named: bool
+) -> list[Handle]:
+    """Read the handle of each row; none where it can't be told that the name is on Instagram.
+
+    That is a bare word in a column that neither its header nor the user calls one of handles, and
+    a row whose platform isn't Instagram. An address speaks for itself.
+    """
+    title = fold(column.header)
+    is_instagram = NAMES_INSTAGRAM.search(title)
+    allows_words = is_named or is_instagram or HANDLE_TITLE.fullmatch(title)
+    others = [] if is_instagram else [each for each in columns if each is not column]
+    platforms = [each.position for each in others if each.is_platform()]
+    handles = []
+    for row in rows:
+        handle = parse_handle(row.cells[column.position])
+        is_sure = handle.username is None or handle.kind is HandleKind.ADDRESS
+        if not is_sure and not all(is_on_instagram(row.cells[index]) for index in platforms):
+            handle = Handle(None, HandleKind.ELSEWHERE)
+        elif handle.kind is HandleKind.WORD and not allows_words:
+            handle = Handle(None, HandleKind.UNSURE)
+        handles.append(handle)
+    if not any(handle.username for handle in handles):
+        networks = "".join(f", whose network is in {columns[index]}" for index in platforms)
+        raise UnusableError(f"has no usable handle in column {column}{networks}")
+    return handles
 
 
 # ==================================================================================================
@@ -3892,7 +3335,7 @@ def log_columns(sheet: Sheet, is_named: bool) -> None:
         first,
         " …" if len(usernames) > FIRST_SHOWN else "",
         " and ".join(to_fill),
-        f"; the header is row {sheet.header_number}" if sheet.header_number > 1 else "",
+        f"; the header is row {sheet.header.number}" if sheet.header.number > 1 else "",
     )
     usable = sum(row.username is not None for row in sheet.rows)
     cells = sum(row.handle.kind is not HandleKind.NONE for row in sheet.rows)
@@ -4325,7 +3768,7 @@ def enrich(args: argparse.Namespace, waiter: Waiter, console: Console) -> int:
     stopwatch = Stopwatch.start()
     source = choose_source(args)
     columns = args.username_column, args.genre_column, args.details_column
-    sheet = waiter.wait_for(Sheet, args.input, *columns)  # it may come from a pipe
+    sheet = waiter.wait_for(read_sheet, args.input, *columns)  # it may come from a pipe
     # A link is written where it points.
     args.output = Path(os.path.realpath(args.output))
     args.report = args.report and Path(os.path.realpath(args.report))

@@ -22,7 +22,7 @@ from compressed import CompressedTime
 from standin import StandIn, user
 
 import instagram_enrichment
-from instagram_enrichment import Profile, Sheet, fetched_now
+from instagram_enrichment import Profile, Sheet, fetched_now, read_sheet
 
 if os.access("/dev/shm", os.W_OK):  # a disk in memory: thousands of synced writes take no time
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
@@ -78,7 +78,12 @@ def sheet_of(folder: Path, data: bytes, username_column: str | None = None) -> S
     """The list that `data` is."""
     path = folder / "sheet.csv"
     path.write_bytes(data)
-    return Sheet(path, username_column)
+    return read_sheet(path, username_column)
+
+
+def csv_cell(text: str) -> str:
+    """A cell of a CSV, in quotes."""
+    return '"' + text.replace('"', '""') + '"'
 
 
 def profile(name: str, category: str | None, biography: str | None) -> Profile:
@@ -98,6 +103,7 @@ class World:
         self.folder, self.standin, self.clock, self._capsys = folder, standin, clock, capsys
         self.input = folder / "list.csv"
         self.output = folder / "out.csv"
+        self.report_file = folder / "report.csv"
         self.cache_dir = folder / ".tmp"
         self.cache_file = self.cache_dir / "ig_cache.json"
         self.progress_file = self.cache_dir / "ig_progress.json"
@@ -158,6 +164,12 @@ class World:
         return list(
             csv.reader(io.StringIO(self.output.read_bytes().decode("utf-8-sig"), newline=""))
         )
+
+    @property
+    def report(self) -> list[dict[str, str]]:
+        """The rows of the report that a run with `--report` has written to `report_file`."""
+        with self.report_file.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
 
     def biographies(self) -> dict[str, str]:
         """Handle -> Details of the output."""

@@ -98,10 +98,10 @@ FILES: dict[str, tuple[bytes, list[str]]] = {
     "only blank lines": (b"\n\r\n\n", ["empty"]),
     "a BOM and blank lines": (codecs.BOM_UTF8 + b"\n\n", ["empty"]),
     "only delimiters": (b",,,\n,,,\n", ["columns"]),
-    "UTF-16 with a BOM": (TEXT.encode("utf-16"), ["is in UTF-16", "UTF-8", "byte 0"]),
+    "UTF-16 with a BOM": (TEXT.encode("utf-16"), ["UTF-16", "UTF-8", "byte 0"]),
     "UTF-16, big end first": (
         codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"),
-        ["is in UTF-16", "byte 0"],
+        ["UTF-16", "byte 0"],
     ),
     "UTF-16 without a BOM": (TEXT.encode("utf-16-le"), ["NUL", "byte 1", "UTF-16", "UTF-8"]),
     "UTF-32": (TEXT.encode("utf-32"), ["UTF-8", "byte 0"]),
@@ -154,15 +154,15 @@ FILES: dict[str, tuple[bytes, list[str]]] = {
         b"Name,Country\nOsk,Malta\n",
         ["'Name'", "'Country'", "--username-column"],
     ),
-    "no header but rows": (b"1,2,3\n4,5,6\n", ["'1', '2', '3'", "--username-column"]),
+    "no header but rows": (b"1,2,3\n4,5,6\n", ["'1' (4), '2' (5), '3' (6)", "--username-column"]),
     "header names with control characters": (
         b"Na\x1b[2Jme,B\n1,2\n",
         ["--username-column", "\\x1b"],
     ),
-    "an Excel workbook": (xlsx(), ["is an Excel workbook", "byte", "CSV"]),
+    "an Excel workbook": (xlsx(), ["Excel workbook", "byte", "CSV"]),
     "a picture": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ["is not UTF-8", "byte 0"]),
     "a web page": (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>\n", ["--username-column"]),
-    "JSON": (b'{"handle": "@osk"}\n', ["--username-column"]),
+    "JSON": (b'{"handle": "@osk"}\n', ["row 1", "the first row has to name the columns"]),
 }
 
 
@@ -179,7 +179,7 @@ def test_a_file_that_is_no_usable_list_is_refused(bad: Bad, data: bytes, words: 
 INPUTS: dict[str, tuple[str, list[str]]] = {
     "missing": ("nobody.csv", ["nobody.csv", "No such file"]),
     "in a missing folder": ("nowhere/list.csv", ["nowhere", "No such file"]),
-    "a folder": (".", ["folder"]),
+    "a folder": (".", ["directory", "path"]),
     "below a file": ("list.csv/list.csv", ["list.csv", "Not a directory"]),
     "with a name too long": ("x" * 300 + ".csv", ["too long"]),
     "a dangling link": ("dangling.csv", ["dangling.csv", "No such file"]),

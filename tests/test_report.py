@@ -95,7 +95,7 @@ def test_every_row_has_its_status_and_what_there_is_to_say_about_it(
         ("open", "unexpected status (418): a teapot"),
         ("no_handle", "empty or none"),
         ("no_handle", "on another network"),
-        ("no_handle", "a number, a website or a label"),
+        ("no_handle", "not a username"),
         ("no_handle", "not a username"),
     ]
     rows = read(report)
