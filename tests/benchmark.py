@@ -1,208 +1,238 @@
-"""What the program costs: python tests/benchmark.py prints figures and ratios, all from this run.
+"""What the program costs: python tests/benchmark.py [PROGRAM …] prints figures and ratios.
 
-Nothing here is a test: machines are noisy, so each figure is a ratio or a curve within the run.
+The programs, by default the one beside the tests, are black boxes that get files, flags and an
+Instagram, so that any two versions can be compared. Nothing here is a test: machines are noisy, so
+programs take turns, and each figure is a ratio or a curve within the run.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import re
+import runpy
+import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE)]
 
 from compressed import CompressedTime, Forever
 from standin import StandIn
 
-import instagram_enrichment as ig
-
-CHILD = """
-import sys, time, resource
-sys.path[:0] = sys.argv[1:3]
-import requests, tenacity
-ready = time.perf_counter()
-import instagram_enrichment
-code = instagram_enrichment.main(sys.argv[3:])
-print(code, time.perf_counter() - ready, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-"""
+ROUNDS = 3  # of which the fastest counts
+UNITS = {"h": 3600, "min": 60, "s": 1}
 
 
-def entry(name: str) -> ig.Profile:
-    biography = (
-        f"The biography of {name}: coffee, mountains and \u2615, write to us at any time " * 2
-    )
-    return ig.Profile(
-        name,
-        name.title(),
-        biography,
-        "Blogger",
-        1000,
-        True,
-        False,
-        "2026-01-22T10:30:00+00:00",
-        None,
-    )
+def entry(name: str) -> dict[str, Any]:
+    return {
+        "username": name,
+        "full_name": name.title(),
+        "biography": f"The biography of {name}: coffee, mountains and \u2615, write to us " * 2,
+        "category_name": "Blogger",
+        "follower_count": 1000,
+        "is_business": True,
+        "is_verified": False,
+        "fetched_at": "2026-01-22T10:30:00+00:00",
+        "error": None,
+    }
 
 
-def write_state(folder: Path, rows: int, cached: int) -> list[str]:
-    """Make a list and a cache in `folder`; returns the flags for them."""
+def write_files(folder: Path, rows: int, cached: int, others: int = 0) -> list[str]:
+    """Make a list of 12 columns, of which the first rows and some others are cached.
+
+    Returns the flags for them.
+    """
     names = [f"profile.{number}" for number in range(rows)]
-    body = "".join(f'{name},Name,"Books\nTravel",,@{name}\r\n' for name in names)
-    (folder / "list.csv").write_bytes(
-        ("Rank,Name ,GENRE,Details,Instagram Handle\r\n" + body).encode()
+    header = (
+        "Rank,Name ,Country,GENRE,Details,Followers,ER,City,Language,Notes,Rate,Instagram Handle"
     )
-    cache = folder / "state"
-    cache.mkdir()
-    lines = ",\n".join(f'"{name}": {json.dumps(entry(name)._asdict())}' for name in names[:cached])
-    (cache / "ig_cache.json").write_text("{\n" + lines + ("\n}\n" if cached else "}\n"))
-    return [
-        "-i",
-        str(folder / "list.csv"),
-        "-o",
-        str(folder / "out.csv"),
-        "--cache-dir",
-        str(cache),
-    ]
+    body = "".join(
+        f'{at},Name,Spain,"Books\nTravel",,"12,345",1.2%,Lisbon,es,"a note, or two",10,@{name}\r\n'
+        for at, name in enumerate(names)
+    )
+    (folder / "list.csv").write_bytes(f"{header}\r\n{body}".encode())
+    state = folder / "state"
+    state.mkdir()
+    entries = [*names[:cached], *(f"other.{number}" for number in range(others))]
+    lines = (f'"{name}": {json.dumps(entry(name))}' for name in entries)
+    (state / "ig_cache.json").write_text("{\n" + ",\n".join(lines) + "\n" * bool(entries) + "}\n")
+    files = {"-i": folder / "list.csv", "-o": folder / "out.csv", "--cache-dir": state}
+    return [text for flag, path in files.items() for text in (flag, str(path))]
 
 
-def saving(sizes: list[int]) -> None:
-    """The cost of saving one profile, in turns, so that the machine's moods hit all sizes alike."""
+# A night: in a process of its own, the program and an Instagram behind a proxy, in compressed time
+
+
+class Night(NamedTuple):
+    """What a run of the program was like; times in seconds."""
+
+    log: str
+    took: float  # in compressed time
+    sent: list[float]  # when each request came, in compressed time
+    real: list[float]  # the same in real time
+
+
+def live_a_night(
+    program: str, rows: int, *flags: str, cached: int = 0, others: int = 0, gone: float = 0.0
+) -> Night:
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_DIR")) as folder:
-        caches = []
-        for size in sizes:
-            cache = ig.Cache(Path(folder) / str(size))
-            cache.profiles = {
-                f"profile.{number}": entry(f"profile.{number}") for number in range(size)
-            }
-            cache._write_all()
-            caches.append(cache)
-        costs: list[list[float]] = [[] for _ in sizes]
-        for turn in range(400):
-            for cache, cost in zip(caches, costs):
-                profile = entry(f"new.{turn}")
-                started = time.perf_counter()
-                cache.add(profile)
-                cost.append(time.perf_counter() - started)
-        medians = [statistics.median(cost) for cost in costs]
-    print("\nSaving one profile (synced)     cached   median ms   ratio to the smallest")
-    for size, median in zip(sizes, medians):
-        print(f"{size:>38,} {median * 1000:>11.3f} {median / medians[0]:>12.2f}")
+        files = write_files(Path(folder), rows, cached, others)
+        settings = json.dumps([program, rows, gone, [*files, *flags], folder])
+        command = [sys.executable, str(Path(__file__).resolve()), "--night", settings]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return Night(done.stderr, *json.loads(done.stdout))
 
 
-def fully_cached(sizes: list[int]) -> None:
-    """Start to end on a list that is cached already, beyond importing requests and tenacity."""
-    print("\nA fully cached list               rows     seconds   peak MB   ms a row")
-    for rows in sizes:
+def be_a_night(program: str, rows: int, gone: float, flags: list[str], folder: str) -> int:
+    """Run the program, in this process; prints the times as JSON, and returns the exit code."""
+    import trustme
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(f"{folder}/ca.pem")
+    real: list[float] = []
+    with StandIn([f"profile.{number}" for number in range(rows)]) as instagram:
+        instagram.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("www.instagram.com").configure_cert(instagram.tls)
+        instagram.watch = lambda username: real.append(time.perf_counter())
+        numbers = (at for at in range(rows) if int(at * gone) < int((at + 1) * gone))
+        instagram.behaviour.update({f"profile.{at}": "404" for at in numbers})
+        os.environ["HTTPS_PROXY"] = f"http://127.0.0.1:{instagram.server_address[1]}"
+        os.environ["REQUESTS_CA_BUNDLE"] = f"{folder}/ca.pem"
+        os.environ.pop("NO_PROXY", None)
+        os.environ.pop("no_proxy", None)
+        clock = CompressedTime().install(Forever)
+        started = clock.monotonic()
+        sys.argv = [program, *flags]
+        try:
+            runpy.run_path(program, run_name="__main__")
+        except SystemExit as exit:
+            code = int(str(exit.code))
+        took = clock.monotonic() - started
+        print(json.dumps([took, [request.time for request in instagram.log], real]))
+    return code
+
+
+def seconds_in(text: str) -> int:
+    """The seconds of a duration as the log writes them: `2 h 42 min`."""
+    return sum(int(count) * UNITS[unit] for count, unit in re.findall(r"(\d+) (h|min|s)\b", text))
+
+
+def planned(log: str) -> int:
+    """The seconds that the plan estimated."""
+    found = re.search(r": about (.*?), done at", log)
+    assert found, log
+    return seconds_in(found[1])
+
+
+# The figures
+
+
+def start_up(programs: list[str]) -> None:
+    """Start to end on a list that is cached already, beyond what `--help` takes."""
+    print("\nA fully cached list of 12 columns    program      rows   seconds   peak MB   ms a row")
+    for rows in (4_000, 40_000):
         with tempfile.TemporaryDirectory() as folder:
-            flags = write_state(Path(folder), rows, rows)
-            command = [sys.executable, "-c", CHILD, str(HERE.parent), str(HERE), *flags]
-            shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        code, seconds, peak = shown.split()
-        assert code == "0", shown
-        each = float(seconds) / rows * 1000
-        print(f"{rows:>38,} {float(seconds):>11.2f} {float(peak):>9.0f} {each:>10.3f}")
+            flags = write_files(Path(folder), rows, rows)
+            costs: dict[str, list[tuple[float, float]]] = {program: [] for program in programs}
+            for _ in range(ROUNDS):
+                for program in programs:
+                    idle, _ = run_alone([sys.executable, program, "--help"])
+                    seconds, peak = run_alone([sys.executable, program, *flags])
+                    costs[program].append((seconds - idle, peak))
+        for number, program in enumerate(programs, 1):
+            seconds, peak = min(costs[program])
+            each = seconds / rows * 1000
+            print(f"{number:>44} {rows:>9,} {seconds:>9.2f} {peak:>9.0f} {each:>10.3f}")
 
 
-def run_compressed(
-    clock: CompressedTime, profiles: int, cached: int, *flags: str
-) -> tuple[float, float, list[float]]:
-    """Run on a list of which some is cached; returns estimate, duration, and times of requests."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = write_state(Path(folder), profiles, cached)
-        with StandIn([f"profile.{number}" for number in range(profiles)]) as server:
-            ig.API_URL = server.url
-            estimates: list[float] = []
-            log_plan = ig.log_plan
-            ig.log_plan = lambda run: estimates.append(run.eta())
-            started = clock.monotonic()
-            with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
-                code = ig.main([*paths, *flags])
-            ig.log_plan = log_plan
-            assert code == 0
-            return (
-                estimates[0],
-                clock.monotonic() - started,
-                [request.time for request in server.log],
+def run_alone(command: list[str]) -> tuple[float, float]:
+    """Run a command; returns its seconds, and its peak of memory in MB."""
+    started = time.perf_counter()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    child = subprocess.Popen(command, **quiet)  # type: ignore[call-overload]
+    _, status, usage = os.wait4(child.pid, 0)
+    assert status == 0, command
+    return time.perf_counter() - started, usage.ru_maxrss / 1024
+
+
+def saving(programs: list[str]) -> None:
+    """A profile, from one request to the next in real time, beside so many that are cached."""
+    print("\nA profile, fetched and saved    program    cached   median ms   ratio to the smallest")
+    for number, program in enumerate(programs, 1):
+        smallest = 0.0
+        for others in (100, 1_000, 10_000, 100_000):
+            flags = ("-r", "60", "--batch-pause", "0", "-b", "100000")
+            real = live_a_night(program, 400, *flags, others=others).real
+            median = statistics.median(b - a for a, b in zip(real, real[1:]))
+            smallest = smallest or median
+            ratio = median / smallest
+            print(f"{number:>39} {others:>9,} {median * 1000:>11.3f} {ratio:>12.2f}")
+
+
+def limiter(programs: list[str]) -> None:
+    print("\nRate limiter    program   allowed/min   achieved/min   efficiency   most in 60 s")
+    for number, program in enumerate(programs, 1):
+        for rate in (5, 10, 20):
+            sent = live_a_night(program, 200, "-r", str(rate), "--batch-pause", "0").sent
+            achieved = (len(sent) - 1) / (sent[-1] - sent[0]) * 60
+            most = max(sum(start <= moment <= start + 60 for moment in sent) for start in sent)
+            share = achieved / rate
+            print(f"{number:>23} {rate:>13} {achieved:>14.2f} {share:>12.3f} {most:>14}")
+
+
+def estimate(programs: list[str]) -> None:
+    print(
+        "\nThe plan's estimate    program   profiles   cached   rate   estimate s   took s   ratio"
+    )
+    for number, program in enumerate(programs, 1):
+        for cached, rate in ((0, 10), (212, 10), (0, 20), (212, 20)):
+            night = live_a_night(program, 425, "-r", str(rate), cached=cached)
+            plan = planned(night.log)
+            ratio = plan / night.took
+            print(
+                f"{number:>30} {425:>10} {cached:>8} {rate:>6} {plan:>12} {night.took:>8.0f} "
+                f"{ratio:>7.3f}"
             )
 
 
-def limiter(clock: CompressedTime) -> None:
-    print("\nRate limiter            allowed/min  achieved/min   efficiency   most in 60 s")
-    for rate in (5, 10, 20):
-        _, _, moments = run_compressed(clock, 200, 0, "-r", str(rate), "--batch-pause", "0")
-        achieved = (len(moments) - 1) / (moments[-1] - moments[0]) * 60
-        most = max(sum(start <= moment <= start + 60 for moment in moments) for start in moments)
-        print(f"{rate:>35} {achieved:>13.2f} {achieved / rate:>12.3f} {most:>14}")
-
-
-def estimate(clock: CompressedTime) -> None:
-    print("\nThe plan's estimate        profiles  cached   rate   estimate s    took s   ratio")
-    for cached, rate in ((0, 10), (212, 10), (0, 20), (212, 20)):
-        planned, took, _ = run_compressed(clock, 425, cached, "-r", str(rate))
-        print(
-            f"{425:>35} {cached:>7} {rate:>6} {planned:>12.0f} {took:>9.0f} {planned / took:>7.3f}"
-        )
-
-
-def night(clock: CompressedTime, rows: int, share: float) -> None:
+def nights(programs: list[str]) -> None:
     """A list of which a share is gone, against the least that its requests and pauses take.
 
     With the estimate in the plan, and the one after the first batch, as ratios to what it took.
     """
-    gone = [f"profile.{at}" for at in range(rows) if int(at * share) < int((at + 1) * share)]
-    estimates: list[tuple[float, float]] = []  # when, and the seconds still to come
-    eta = ig.Enrichment.eta
-
-    def noted_eta(run: ig.Enrichment) -> float:
-        estimates.append((clock.monotonic(), eta(run)))
-        return estimates[-1][1]
-
-    with tempfile.TemporaryDirectory() as folder:
-        paths = write_state(Path(folder), rows, 0)
-        with StandIn([f"profile.{number}" for number in range(rows)]) as server:
-            ig.API_URL = server.url
-            server.behaviour.update(dict.fromkeys(gone, "404"))
-            ig.Enrichment.eta = noted_eta
-            started = clock.monotonic()
-            with (
-                open(os.devnull, "w") as nowhere,
-                open(Path(folder, "log"), "w+") as log,
-                contextlib.redirect_stdout(nowhere),
-                contextlib.redirect_stderr(log),
-            ):
-                assert ig.main([*paths, "-r", "10"]) == 0
-                log.seek(0)
-                pauses = log.read().count("Batch of")
-            took, requests = clock.monotonic() - started, len(server.log)
-            ig.Enrichment.eta = eta
-    bound = pauses * 1800 + requests * 6
-    planned = estimates[0][1] / took
-    after_batch = estimates[100][1] / (started + took - estimates[100][0])
-    print(
-        f"{rows:>15,} {share:>6.0%} {requests:>9,} {pauses:>7} {took / 3600:>7.2f} "
-        f"{took / bound:>9.3f} {planned:>9.3f} {after_batch:>9.3f}"
-    )
+    print("\nA night    program    rows   gone   requests   pauses   took h", end="   ")
+    print("to bound   planned   1st batch")
+    for number, program in enumerate(programs, 1):
+        for gone in (0.03, 0.3):
+            night = live_a_night(program, 4015, "-r", "10", gone=gone)
+            pauses = night.log.count("Batch of")
+            bound = pauses * 1800 + len(night.sent) * 6
+            line = re.search(r"\[100/4015\] .*? \| (.*?) left", night.log)
+            assert line
+            after = seconds_in(line[1]) / (night.took - (night.sent[99] - night.sent[0]))
+            print(
+                f"{number:>18} {4015:>7,} {gone:>6.0%} {len(night.sent):>10,} {pauses:>8} "
+                f"{night.took / 3600:>8.2f} {night.took / bound:>10.3f} "
+                f"{planned(night.log) / night.took:>9.3f} {after:>11.3f}"
+            )
 
 
-def main() -> None:
-    fully_cached(
-        [4_000, 40_000, 100_000]
-    )  # first: a child's peak memory is never below its parent's
-    saving([100, 1_000, 10_000, 100_000])
-    clock = CompressedTime().install(Forever)
-    limiter(clock)
-    estimate(clock)
-    print("\nA night  rows   gone  requests  pauses  took h  to bound  planned  1st batch")
-    for share in (0.03, 0.3):
-        night(clock, 4015, share)
+def main(programs: list[str]) -> None:
+    for number, program in enumerate(programs, 1):
+        print(f"Program {number}: {program}")
+    for figures in (start_up, saving, limiter, estimate, nights):
+        figures(programs)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--night"]:
+        sys.exit(be_a_night(*json.loads(sys.argv[2])))
+    main(sys.argv[1:] or [str(HERE.parent / "instagram_enrichment.py")])

@@ -16,6 +16,7 @@ import contextlib
 import json
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -302,6 +303,8 @@ class StandIn(ThreadingHTTPServer):
         self.refused = 0  # calls over the allowance
         self.streamed = 0  # bytes that a client took of an answer without end
         self.requested = threading.Event()
+        self.tls: ssl.SSLContext | None = None  # with which it is a proxy to the real hosts, too
+        self.connects: list[str] = []  # the first lines of what it was asked as a proxy
 
     @property
     def url(self) -> str:
@@ -368,6 +371,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+    def do_CONNECT(self) -> None:
+        """Be a proxy behind which this very server is the host that was asked for, over TLS."""
+        assert self.server.tls is not None
+        self.server.connects.append(self.requestline)
+        self.send_response(200)
+        self.end_headers()
+        self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+        self.setup()
+        self.close_connection = False
 
     def do_GET(self) -> None:
         standin = self.server

@@ -10,7 +10,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -461,33 +460,6 @@ def test_a_full_disk_stops_the_run_with_one_line_and_loses_nothing(
 # ---- TLS and a proxy ----
 
 
-@contextlib.contextmanager
-def proxy_to(port: int) -> Iterator[tuple[str, list[bytes]]]:
-    """A proxy whose CONNECT always ends at a port of this machine; yields its URL and requests."""
-    fetched: list[bytes] = []
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def pump(source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while piece := source.recv(65536):
-                target.sendall(piece)
-            target.shutdown(socket.SHUT_WR)
-
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client = listener.accept()[0]
-                fetched.append(client.recv(65536).split(b"\r\n")[0])
-                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                upstream = socket.create_connection(("127.0.0.1", port))
-                for pair in ((client, upstream), (upstream, client)):
-                    threading.Thread(target=pump, args=pair, daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}", fetched
-    listener.close()
-
-
 @pytest.mark.parametrize("trusted", [True, False])
 @pytest.mark.parametrize(
     ("host", "flags"),
@@ -507,16 +479,16 @@ def test_the_real_address_is_reached_through_a_proxy_over_verified_tls(
     authority.issue_cert(host).configure_cert(context)
     monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", "EAAtest")
     (authority if trusted else trustme.CA()).cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    with StandIn(NAMES[:3]) as server, proxy_to(server.server_address[1]) as (proxy, fetched):
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with StandIn(NAMES[:3]) as server:
+        server.tls = context
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.server_address[1]}")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.delenv("no_proxy", raising=False)
         folder = Folder(tmp_path, server, NAMES[:3])
         code = ig.main(folder.flags(*flags))
         log = capsys.readouterr().err
-        assert fetched[0].startswith(b"CONNECT %s:443" % host.encode())
+        assert server.connects[0].startswith(f"CONNECT {host}:443")
         assert code == (0 if trusted else 1), log
         assert server.names == (NAMES[:3] if trusted else [])
         if not trusted:
