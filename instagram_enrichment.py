@@ -91,6 +91,7 @@ MAX_VALUE = 1e9  # of seconds (31 years), profiles or rows: beyond it, clocks an
 LONGEST_WAIT = 4 * 3600.0  # seconds: of a wait that Instagram asks for, and of the doubling pauses
 
 log = logging.getLogger("instagram_enrichment")
+csv.field_size_limit(2**31 - 1)  # a cell may be long
 
 
 class UnusableError(Exception):
@@ -202,43 +203,50 @@ def parse_timestamp(text: object) -> float:
 # ==================================================================================================
 
 USERNAME = re.compile(r"[a-z0-9._]{1,30}")  # Instagram's rule
-NOT_A_PROFILE = (  # what follows instagram.com/ instead of a username
-    "p|reels?|tv|stories|highlights|explore|accounts|direct|about|share|s|n|web|legal|developer|"
-    "popular|challenge|oauth|graphql|api|invites|channel|ar|a|_n|guides?|lite|www\\..*"
+PROFILE_ADDRESS = re.compile(
+    r"""
+    (?<![\w.@/=-])  # not within another site's address
+    (?:https?:?/{0,3})? (?:w{2,4}\.|m\.)? instagr(?:am\.com|\.am) (?::443)? /+
+    (?:(?:stories|_u)/+)? (?:@|%40)?
+    (?!(?:p|reels?|tv|stories|highlights|_u|explore|accounts|direct|about|share|s|n|web|legal
+        |developer|popular|challenge|oauth|graphql|api|invites|channel|ar|a|_n|guides?|lite
+        |www\.[\w.]*)(?![\w.]))  # not of a post, a hashtag, …
+    (?!(?-i:[A-Z]\w*[ ][A-Z]))  # not with a person's name: instagram.com/Ana Rios
+    ([\w.]+)
+    (?![\w.%@:…-])  # not cut off: ana…
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
-ADDRESS = re.compile(  # not within another site's address, and not `instagram.com/Ana Rios`
-    r"(?<![\w.@/=-])(?i:(?:https?:?/{0,3})?(?:w{2,4}\.|m\.)?instagr(?:am\.com|\.am))(?::443)?/+"
-    rf"(?:(?:stories|_u)/+)?(?:@|%40)?(?!(?:{NOT_A_PROFILE})(?![\w.]))(?![A-Z]\w* [A-Z])"
-    r"([\w.]+)(?![\w.%@:…-])"
-)
-MENTION = re.compile(r"(?<![\w./])@([\w.@/-]*)")  # with whatever makes it none, as `@name/@x`
-LONG_NETWORK_NAMES = (  # which are known within a header's words, too
-    r"tik ?tok|you ?tube|twitter|(?:re)?tweets?|face ?book|threads|snap ?chat|linked ?in\b|"
+AT_NAME = re.compile(r"(?<![\w./])@([\w.@/…*-]*)")  # with what makes it none: @name/@x, @name…
+DISTINCT_NETWORKS = (  # which are known as the beginning of a header's word, too
+    r"tik[ -]?tok|you ?tube|twitter|(?:re)?tweets?|face ?book|threads|snap ?chat|linked ?in\b|"
     r"pinterest|twitch|telegram|whats ?app|blue ?sky|reddit|discord|tumblr|weibo|douyin|spotify|"
     r"sound ?cloud|only ?fans|patreon|substack"
 )
-SHORT_NETWORK_NAMES = "x|yt|fb|tt|vk|bsky"
-OTHER_NETWORK = re.compile(  # named in a cell, but not inside a name: `@ana.tiktok`, `tiktok.ana`
-    rf"(?<![\w.@-])(?:(?:www|m|vm)\.)?(?:{LONG_NETWORK_NAMES}|{SHORT_NETWORK_NAMES})"
-    r"(?:(?![\w-]|\.\w)|\.(?:com|net|tv|app)\b)|\b(?:youtu\.be|t\.me|fb\.me)/|/status/",
+SHORT_NETWORKS = "x|yt|fb|tt|vk|bsky"
+OTHER_NETWORK = re.compile(
+    rf"(?<![\w.@-])(?:{DISTINCT_NETWORKS}|{SHORT_NETWORKS})"
+    r"(?:(?![\w-]|\.\w)|\.(?:com|net|tv|app)\b)"  # not inside a name: @ana.tiktok, tiktok.ana
+    rf"|//[\w.-]*(?:{DISTINCT_NETWORKS})\.|\b(?:{DISTINCT_NETWORKS}|x|fb)\.[a-z]{{2,3}}/"
+    r"|\b(?:youtu\.be|t\.me|fb\.me)/|/status/",
     re.IGNORECASE,
 )
 NAMES_INSTAGRAM = re.compile(r"instagram|(?<![^\W_])(?:insta|ig)(?![^\W_])", re.IGNORECASE)
 NO_INSTAGRAM = re.compile(
-    r"(?<![\w.@])(?:no|not|non|sin|sem|sans|kein|ohne|without)\b.{0,20}?(?<![\w.@])"
+    r"(?<![\w.@])(?:no|not|non|sin|sem|sans|kein|ohne|without)\b(?!\.).{0,20}?(?<![\w.@])"
     r"(?:instagram|insta|ig)(?!\w)",
     re.IGNORECASE,
 )
 # Words that are accounts of strangers, too: those are fetched only with an `@` or an address.
 SAYS_NONE = re.compile(
-    r"none|null|nil|nan|na|n/a|#n/a|n\.a|s/d|unknown|tbd|tba|deleted|removed|private|missing|empty|"
-    r"undefined|suspended|not_?found|no_?ig|#ref!|#name\?|#value!|ninguno|nenhum|(?:[^\w@]|_)*",
+    r"(?:none|null|nil|nan|na|n/a|#n/a|n\.a|s/d|unknown|tbd|tba|deleted|removed|private|missing|"
+    r"empty|undefined|suspended|not_?found|no_?ig|#ref!|#name\?|#value!|(?:[^\w@]|_)*)\.?",
     re.IGNORECASE,
 )
-LABEL = re.compile(  # of check boxes, links, totals and headers; numbers and counts; websites
-    r"yes|no|true|false|y|n|ok|si|sim|oui|ja|link|url|here|view|open|total|name|handle|username|"
-    r"user|account|profile|instagram|insta|ig|followed|requested|contacted|sent|active|inactive|"
-    r"x|[\d.,_]*\d[.,_]*(?:k|m|b|mn|mio)?|www\.[\w.-]*|[\w.-]*\.(?:com|net|org)",  # not ana.art
+LABEL = re.compile(  # of check boxes, links, totals and headers; numbers, counts and websites
+    r"(?:yes|no|true|false|y|n|ok|si|link|url|here|view|open|total|name|handle|username|user|"
+    r"account|profile|instagram|insta|ig|followed|contacted|sent|active|inactive|"
+    r"[\d._]*\d[._]*(?:k|m|b|mn|mio)?|www\.[\w.-]*|[\w.-]*\.(?:com|net|org))\.?",
     re.IGNORECASE,
 )
 
@@ -250,8 +258,8 @@ class HandleKind(Enum):
     MENTION = "an @name"
     WORD = "a bare word"
     # Not usable:
-    NONE = "empty or none"
-    LABEL = "a number, a website or a label"
+    EMPTY = "empty or none"
+    NO_NAME = "a number, a website or a label"
     SEVERAL = "more than one name"
     ELSEWHERE = "on another network"
     INVALID = "not a username"
@@ -267,19 +275,18 @@ class Handle(NamedTuple):
 
 def parse_handle(cell: str) -> Handle:
     """Find the username in a cell: a profile's address, else the one `@name`, else a bare word."""
-    text = visible(cell)
+    text = plain(cell)
     word = text.strip("'\"=()*,;:/")
-    bare = word.removesuffix(".")
-    if names := ADDRESS.findall(text):
+    if names := PROFILE_ADDRESS.findall(text):
         kind = HandleKind.ADDRESS
-    elif NO_INSTAGRAM.search(text) or SAYS_NONE.fullmatch(bare):
-        return Handle(None, HandleKind.NONE)
-    elif LABEL.fullmatch(bare):
-        return Handle(None, HandleKind.LABEL)
+    elif NO_INSTAGRAM.search(text) or SAYS_NONE.fullmatch(word):
+        return Handle(None, HandleKind.EMPTY)
     elif OTHER_NETWORK.search(text):
         return Handle(None, HandleKind.ELSEWHERE)
-    elif names := MENTION.findall(text):
+    elif names := AT_NAME.findall(text):
         kind = HandleKind.MENTION
+    elif LABEL.fullmatch(word):
+        return Handle(None, HandleKind.NO_NAME)
     else:
         names, kind = [word], HandleKind.WORD
     usernames = set(map(parse_username, names))
@@ -289,11 +296,11 @@ def parse_handle(cell: str) -> Handle:
     return Handle(username, kind if username else HandleKind.INVALID)
 
 
-def visible(cell: str) -> str:
-    """Return the text of a cell without the invisible marks that copying leaves."""
+def plain(cell: str) -> str:
+    """Return a text without the invisible marks that copying leaves, and with a plain `@`."""
     if not cell.isascii():
-        cell = "".join(char for char in cell if unicodedata.category(char) != "Cf")
-        cell = unicodedata.normalize("NFC", cell).replace("＠", "@")
+        visible = "".join(char for char in cell if unicodedata.category(char) != "Cf")
+        cell = unicodedata.normalize("NFC", visible).replace("＠", "@")
     return cell.strip()
 
 
@@ -2165,34 +2172,33 @@ class Lock:
 # Columns
 # ==================================================================================================
 
-SAMPLE_SIZE = 500  # cells of a column, which keep a list of 40,000 rows fast
-LISTED_COLUMNS, LISTED_VALUES, VALUE_CHARACTERS = 30, 3, 40  # in a message
+SAMPLE_SIZE = 500  # cells that are looked at, about, so that 40,000 rows take seconds
+LISTED_COLUMNS, VALUE_CHARACTERS = 30, 40  # in a message
 
 # What headers say, as `fold` writes them: in English, Spanish, Portuguese, French, German, Italian.
-HANDLE_TITLE = re.compile(
+HANDLE_HEADER = re.compile(
     r"(?:.* )?(?:handle|user|username|account|profile|usuario|cuenta|perfil|conta|utilizador|"
     r"utilisateur|compte|profil|pseudo|identifiant|benutzer|benutzername|nutzername|konto|utente|"
     r"profilo)s?(?: (?:name|url|link|id)s?)?"
 )
-NAME_TITLE = re.compile(
+NAME_HEADER = re.compile(
     r"(?:full )?(?:name|nombre|nome|nom|influencer|creator|creador|criador|artist|artista|blogger|"
     r"celebrity|talent|model|person)s?(?: name)?"
 )
-OTHER_TITLE = re.compile(  # about something else than whose row it is
+OTHER_HEADER = re.compile(  # about something other than whose row it is
     r"\b(?:followers?|following|followed|seguidores|seguidos|bio|biography|description|category|"
     r"categoria|genre|type|tipo|e ?mail|mail|phone|manager|agent|agency|owner|friends?|referred|"
     r"mentions?|mentioned|tags|tagged|hashtags?|comments?|captions?|notes?|notas?|posts?|likes?|"
     r"views|reach|engagement|rate|er|counts?|number|score|rank|tier|date|status|verified|private|"
     r"price|cost|country|city|language|age|gender|password|picture|photo|image|avatar)\b"
 )
-PLATFORM_TITLE = re.compile(
-    r"(?:main |primary )?(?:social )?(?:platform|network|media|channel|service|plataforma|"
-    r"plattform|plateforme|piattaforma|netzwerk|red social|redes sociales|rede social|"
+PLATFORM_HEADER = re.compile(
+    r"(?:main |primary )?(?:social )?(?:platform|network|channel|service|plataforma|plattform|"
+    r"plateforme|piattaforma|netzwerk|social media|red social|redes sociales|rede social|"
     r"redes sociais|reseau social|canal)s?(?: name)?"
 )
-OTHER_NETWORK_TITLE = re.compile(rf"{LONG_NETWORK_NAMES}|\b(?:{SHORT_NETWORK_NAMES})\b")
+OTHER_NETWORK_HEADER = re.compile(rf"\b(?:{DISTINCT_NETWORKS}|(?:{SHORT_NETWORKS})\b)")
 WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # `instagramHandle`
-ACCENT = re.compile(r"[\u0300-\u036f]+")
 
 
 class Column(NamedTuple):
@@ -2207,56 +2213,50 @@ class Column(NamedTuple):
         cells = [cell for cell in self.cells if not SAYS_NONE.fullmatch(cell.strip())]
         return cells[:: 1 + len(cells) // SAMPLE_SIZE]
 
-    def strength(self) -> int:
-        """Return how strongly it says that the handles are here: 1, 2, 3, or 0 for not at all."""
-        title = fold(self.header)
-        names_instagram = NAMES_INSTAGRAM.search(title)
-        names_other = OTHER_NETWORK_TITLE.search(title)
-        if OTHER_TITLE.search(title) or (names_other and not names_instagram):
-            return 0
+    def candidate_kind(self) -> int | None:
+        """Return 1, 2 or 3 for a candidate, the strongest first; None if it is none."""
+        header = fold(self.header)
+        names_instagram = NAMES_INSTAGRAM.search(header)
+        names_other = OTHER_NETWORK_HEADER.search(header)
+        if OTHER_HEADER.search(header) or (names_other and not names_instagram):
+            return None
         kinds = Counter(parse_handle(cell).kind for cell in self.sample())
-        cells = sum(kinds.values()) - kinds[HandleKind.NONE]
-        marked = kinds[HandleKind.ADDRESS] + kinds[HandleKind.MENTION]
-        is_half_usable = 2 * (marked + kinds[HandleKind.WORD]) >= cells > 0
-        if 2 * kinds[HandleKind.ADDRESS] > cells or (names_instagram and is_half_usable):
+        count = sum(kinds.values()) - kinds[HandleKind.EMPTY]
+        addresses = kinds[HandleKind.ADDRESS]
+        marked = addresses + kinds[HandleKind.MENTION]
+        is_half_usable = 2 * (marked + kinds[HandleKind.WORD]) >= count > 0
+        if 2 * addresses > count or (names_instagram and is_half_usable):
             return 1
-        if HANDLE_TITLE.fullmatch(title) and is_half_usable:
+        if HANDLE_HEADER.fullmatch(header) and is_half_usable:
             return 2
-        return 3 if NAME_TITLE.fullmatch(title) and 3 * marked >= 2 * cells > 0 else 0
+        return 3 if NAME_HEADER.fullmatch(header) and 3 * marked >= 2 * count > 0 else None
 
     def is_about_networks(self) -> bool:
-        """Return whether most of its cells name a network, be it Instagram or another."""
+        """Return whether most cells name a network, be it Instagram or another."""
         cells = self.sample()
-        named = [cell for cell in cells if names_network(cell) and cell.strip() not in "xX"]
-        return 2 * len(named) > len(cells)  # an x may be a check mark
+        check_marks = sum(cell.strip().lower() == "x" for cell in cells)
+        return 2 * (sum(map(names_network, cells)) - check_marks) > len(cells)
 
     def is_platform(self) -> bool:
         """Return whether it says of each row on which network its handle is."""
-        names_platform = PLATFORM_TITLE.fullmatch(fold(self.header))
-        return bool(names_platform) and any(map(names_network, self.cells))
+        says_platform = PLATFORM_HEADER.fullmatch(fold(self.header))
+        return bool(says_platform) and any(map(names_network, self.cells))
 
     def __str__(self) -> str:
         """Show the header and the first values."""
-        values = (cut(cell.strip(), VALUE_CHARACTERS) for cell in self.cells[:LISTED_VALUES])
-        return (
-            f"'{printable(self.header.strip())}' ({', '.join(map(printable, values)) or 'empty'})"
-        )
+        values = (printable(cut(cell.strip(), VALUE_CHARACTERS)) for cell in self.cells[:3])
+        return f"'{printable(self.header)}' ({', '.join(values) or 'empty'})"
 
 
 def fold(text: str) -> str:
-    """Return a text without case, accents and punctuation, its words separated by spaces."""
-    letters = ACCENT.sub("", unicodedata.normalize("NFKD", WORD_START.sub(" ", text)))
-    return " ".join(re.split(r"[\W_]+", letters.casefold())).strip()
+    """Return the words of a text, without case, accents and punctuation."""
+    letters = unicodedata.normalize("NFKD", WORD_START.sub(" ", text)).casefold()
+    return " ".join(re.findall(r"[^\W_]+", re.sub("[\u0300-\u036f]", "", letters)))
 
 
 def names_network(cell: str) -> bool:
     """Return whether a cell names a network, be it Instagram or another."""
     return bool(NAMES_INSTAGRAM.search(cell) or OTHER_NETWORK.search(cell))
-
-
-def is_on_instagram(platform: str) -> bool:
-    """Return whether the platform that a row names is Instagram; `no IG` denies it."""
-    return bool(NAMES_INSTAGRAM.search(platform)) and not NO_INSTAGRAM.search(platform)
 
 
 def find_handle_column(columns: Sequence[Column], name: str, above: str) -> Column:
@@ -2265,31 +2265,29 @@ def find_handle_column(columns: Sequence[Column], name: str, above: str) -> Colu
     `columns` are those that may be it, `name` is the file's, `above` what stands above its header.
     Raises UnusableError, with the candidates, if there is none, or more than one.
     """
-    strengths = [column.strength() for column in columns]
-    strongest = min(filter(None, strengths), default=None)
-    found = [each for each, strength in zip(columns, strengths) if strength == strongest]
+    kinds = [column.candidate_kind() for column in columns]
+    strongest = min((kind for kind in kinds if kind), default=0)
+    found = [column for column, kind in zip(columns, kinds) if kind == strongest]
     other = None if strongest == 1 else find_other_network(columns, name, above)
+    if len(found) == 1 and other is None:
+        return found[0]
     if other is not None:
         what = f"names another network ('{printable(other.strip())}') and nowhere Instagram"
-    elif len(found) == 1:
-        return found[0]
     else:
         what = f"has {'several columns' if found else 'no column'} that may hold Instagram handles"
-    raise UnusableError(f"{what}{list_columns(found or columns, '--username-column')}")
+    raise UnusableError(f"{what}: {list_columns(found or columns, '--username-column')}")
 
 
 def find_other_network(columns: Sequence[Column], name: str, above: str) -> str | None:
     """Return a text that names another network, if there is one, and none that names Instagram."""
-    headers = [column.header for column in columns]
-    texts = [name, *above.splitlines()]
+    texts = [*above.splitlines(), *(column.header for column in columns)]
+    headers = {text: fold(text) for text in texts}
     cells = [cell for column in columns if column.is_about_networks() for cell in column.cells]
-    if any(map(NAMES_INSTAGRAM.search, [*map(fold, headers + texts), *cells])):
+    if any(map(NAMES_INSTAGRAM.search, (fold(name), *headers.values(), *cells))):
         return None
-    others = [
-        *(header for header in headers if OTHER_NETWORK_TITLE.search(fold(header))),
-        *(text for text in texts if re.search(LONG_NETWORK_NAMES, fold(text))),
-        *filter(OTHER_NETWORK.search, cells),
-    ]
+    others = [name] if re.search(DISTINCT_NETWORKS, fold(name)) else []  # x.csv names none
+    others += [text for text, words in headers.items() if OTHER_NETWORK_HEADER.search(words)]
+    others += filter(OTHER_NETWORK.search, cells)
     return others[0] if others else None
 
 
@@ -2298,59 +2296,54 @@ def named_column(columns: Sequence[Column], header: str, flag: str) -> Column:
 
     Raises UnusableError if there is none, or more than one.
     """
-    found = [column for column in columns if is_same_header(column.header, header)]
+    found = [column for column in columns if header_key(column.header) == header_key(header)]
     if len(found) == 1:
         return found[0]
     what = f"has {'several columns' if found else 'no column'} '{printable(header)}'"
-    raise UnusableError(f"{what}{list_columns(found or columns, flag)}")
+    raise UnusableError(f"{what}: {list_columns(found or columns, flag)}")
 
 
-def is_same_header(one: str, other: str) -> bool:
-    """Return whether headers differ in no more than case, space, and how accents are composed."""
-    words = (unicodedata.normalize("NFC", header).casefold().split() for header in (one, other))
-    return next(words) == next(words)
+def header_key(header: str) -> list[str]:
+    """Return what headers share that count as the same; an accent may be composed in two ways."""
+    return unicodedata.normalize("NFC", header).casefold().split()
 
 
 def list_columns(columns: Sequence[Column], flag: str) -> str:
     """Say which columns there are to choose from, with their first values, and the flag for it."""
     listed = ", ".join(map(str, columns[:LISTED_COLUMNS]))
     more = f" and {len(columns) - LISTED_COLUMNS} more" if len(columns) > LISTED_COLUMNS else ""
-    header = columns[0].header.strip() if len(columns) == 1 else "HEADER"
-    return f': {listed}{more}; name the right one with {flag} "{printable(header)}"'
+    header = columns[0].header if len(columns) == 1 else "HEADER"
+    return f'{listed}{more}; name the right one with {flag} "{printable(header)}"'
 
 
 # ==================================================================================================
 # CSV
 # ==================================================================================================
 
+BOM = "\ufeff"
 DELIMITERS = ",;\t|"
 FIRST_ROWS = 20  # by which the delimiter and the header are found
-DEFAULT_TITLES = {"category_name": "GENRE", "biography": "Details"}  # profile field -> column
-TITLE_FLAGS = {"category_name": "--genre-column", "biography": "--details-column"}
+TO_FILL = {  # profile field -> header of the column to fill, and the flag that names another one
+    "category_name": ("GENRE", "--genre-column"),
+    "biography": ("Details", "--details-column"),
+}
 LINE_END = re.compile(r"\r\n|\r|\n")
-NEEDS_QUOTES = re.compile(r'[",;\t|]')
-RAW_CELLS = {  # delimiter -> a raw cell as the csv module cuts it; a quote left open makes none
+NEEDS_QUOTES = re.compile(r'[",;\t|]')  # whatever the delimiter is
+RAW_CELLS = {  # delimiter -> a raw cell, which a quote that is left open keeps from matching
     mark: re.compile(rf'(?:\A|[{mark}])((?:"[^"]*(?:""[^"]*)*"(?!")|(?!"))[^{mark}\r\n]*)')
     for mark in DELIMITERS
 }
 
 
-class RawRow(NamedTuple):
-    """A row of the file, and its raw text."""
-
-    number: int  # as a spreadsheet counts: the first row of the file is row 1
-    raw: str  # with the blank lines above it, and its line end
-    cells: dict[Any, Any]  # index of a column -> cell; None -> the cells beyond the header
-
-
 class Row(NamedTuple):
     """A row of the list: its raw text, and what of it matters here."""
 
-    number: int
-    raw: str
-    handle_cell: str
-    handle: Handle
-    wanted: tuple[str, ...]  # the profile fields that can be filled into it
+    number: int  # as a spreadsheet counts: the first row of the file is row 1
+    text: str  # with its line end, and with the blank lines above it, which DictReader skips
+    cells: dict[Any, Any]  # position -> cell; None -> the cells beyond the header
+    handle_cell: str = ""
+    handle: Handle = Handle(None, HandleKind.EMPTY)
+    wanted: tuple[str, ...] = ()  # the profile fields that can be filled into it
 
     @property
     def username(self) -> str | None:
@@ -2363,8 +2356,8 @@ class Sheet:
     """The list. Its rows keep their raw text: what is not filled comes out byte for byte."""
 
     delimiter: str
-    above: str  # the raw text above the header
-    header: RawRow
+    above: str  # the raw text above the header, a BOM included
+    header: Row
     rows: list[Row]
     below: str  # the blank lines below the last row
     handle_header: str
@@ -2373,7 +2366,7 @@ class Sheet:
     @property
     def titles(self) -> dict[str, str]:
         """The headers of the columns to fill: profile field -> header."""
-        return {field: column.header.strip() for field, column in self.columns.items()}
+        return {field: column.header for field, column in self.columns.items()}
 
     @property
     def added_titles(self) -> dict[str, str]:
@@ -2393,44 +2386,37 @@ class Sheet:
 
     def render(self, profiles: Mapping[str, Profile]) -> Iterator[bytes]:
         """Yield the whole file, with what `profiles` (username -> Profile) adds to it."""
-        yield (self.above + self._fill(self.header.raw, self.added_titles)).encode()
+        yield (self.above + self._fill(self.header.text, self.added_titles)).encode()
         for row in self.rows:
-            yield self._fill(row.raw, self.new_cells(row, profiles)).encode()
+            yield self._fill(row.text, self.new_cells(row, profiles)).encode()
         yield self.below.encode()
 
     def lines(self) -> set[bytes]:
         """Return the lines of the file as it was read; a cell of several lines has several."""
-        rows = "".join(row.raw for row in self.rows)
-        return set((self.above + self.header.raw + rows).encode().splitlines())
+        rows = "".join(row.text for row in self.rows)
+        return set((self.above + self.header.text + rows).encode().splitlines())
 
-    def _fill(self, raw: str, new_cells: Mapping[str, str]) -> str:
+    def _fill(self, text: str, new_cells: Mapping[str, str]) -> str:
         """Put cells (profile field -> text) into a raw row; every other byte of it stays."""
         if not new_cells:
-            return raw
-        blank_lines, row, line_end = split_raw(raw)
-        cells = RAW_CELLS[self.delimiter].findall(row)
-        for field, text in new_cells.items():
-            index = self.columns[field].position
-            cells += [""] * (index + 1 - len(cells))
-            is_quoted = cells[index].startswith('"') or NEEDS_QUOTES.search(text)
-            cells[index] = '"' + text.replace('"', '""') + '"' if is_quoted else text
+            return text
+        blank_lines, line, line_end = split_raw(text)
+        cells = RAW_CELLS[self.delimiter].findall(line)
+        for field, value in new_cells.items():
+            position = self.columns[field].position
+            cells += [""] * (position + 1 - len(cells))
+            is_quoted = cells[position].startswith('"') or NEEDS_QUOTES.search(value)
+            cells[position] = '"' + value.replace('"', '""') + '"' if is_quoted else value
         return blank_lines + self.delimiter.join(cells) + line_end
 
 
-def read_sheet(
-    path: Path,
-    username_column: str | None = None,
-    genre_column: str | None = None,
-    details_column: str | None = None,
-) -> Sheet:
-    """Read a list, with the headers of the handle column and of the columns to fill.
+def read_sheet(path: Path, named: Mapping[str, str]) -> Sheet:
+    """Read a list; `named` are the headers that the user gave: profile field -> header.
 
-    Without the first, the column is found; without the others, they are GENRE and Details, added
-    if they are missing. Raises UnusableError, with the place, if the list can't be used.
+    Raises UnusableError, with the place, if the list can't be used.
     """
-    named = {"category_name": genre_column, "biography": details_column}
     try:
-        return parse_sheet(read_text(path), path.stem, username_column, named)
+        return parse_sheet(read_text(path), path.stem, named)
     except UnusableError as error:
         raise UnusableError(f"{printable(str(path))} {error}") from None
 
@@ -2449,42 +2435,44 @@ def read_text(path: Path) -> str:
         place = f"byte {bad_byte} (line {1 + data.count(10, 0, bad_byte)})"
         what = "has a NUL byte" if data[bad_byte] == 0 else "is not UTF-8"
         raise UnusableError(
-            f"{what} at {place}, as an Excel workbook, UTF-16 or Latin-1: export it as CSV "
-            '(in Excel "CSV UTF-8", in Google Sheets "Comma-separated values")'
+            f"{what} at {place}; it may be an Excel workbook, or in UTF-16 or Latin-1: export it "
+            'as CSV (in Excel "CSV UTF-8", in Google Sheets "Comma-separated values")'
         )
     return text
 
 
-def parse_sheet(
-    text: str, name: str, username_column: str | None, named: Mapping[str, str | None]
-) -> Sheet:
-    """Make a sheet of the text of a file with that name; raises UnusableError if it can't be used.
-
-    `named` are the headers that the user gave of the columns to fill: profile field -> header.
-    """
-    bom = text[: text.startswith("\ufeff")]
-    delimiter, at, width = find_header(text[len(bom) :])
-    raw_rows = list(read_rows(text[len(bom) :], delimiter, width))
-    above = bom + "".join(row.raw for row in raw_rows[:at])
-    below = text[len(bom) + sum(len(row.raw) for row in raw_rows) :]
-    header, *raw_rows = raw_rows[at:]
+def parse_sheet(text: str, name: str, named: Mapping[str, str]) -> Sheet:
+    """Make a sheet of the text of a file with that name, as `read_sheet` does."""
+    body = text.removeprefix(BOM)
+    delimiter, header_index, width = find_header(body)
+    rows = list(read_rows(body, delimiter, width))
+    above = text[: len(text) - len(body)] + "".join(row.text for row in rows[:header_index])
+    below = body[sum(len(row.text) for row in rows) :]
+    header, *rows = rows[header_index:]
     check_header(header)
     columns = [
-        Column(position, title, [cell for row in raw_rows if (cell := row.cells[position]).strip()])
-        for position, title in header.cells.items()
+        Column(at, title.strip(), [row.cells[at] for row in rows if row.cells[at].strip()])
+        for at, title in header.cells.items()
     ]
-    to_fill = place_columns(columns, raw_rows, named)
-    if username_column is None:
+    to_fill = place_columns(columns, rows, named)
+    if "username" in named:
+        column = named_column(columns, named["username"], "--username-column")
+    else:
         others = [column for column in columns if column not in to_fill.values()]
         column = find_handle_column(others, name, above)
-    else:
-        column = named_column(columns, username_column, "--username-column")
-    handles = read_handles(column, columns, raw_rows, username_column is not None)
-    rows = []
-    for (number, raw, cells), handle in zip(raw_rows, handles):
-        blank = [field for field, at in to_fill.items() if not cells.get(at.position, "").strip()]
-        rows.append(Row(number, raw, cells[column.position], handle, tuple(blank)))
-    return Sheet(delimiter, above, header, rows, below, column.header.strip(), to_fill)
+    handles = read_handles(column, columns, rows, is_named="username" in named)
+    rows = [
+        row._replace(
+            cells={},
+            handle_cell=row.cells[column.position],
+            handle=handle,
+            wanted=tuple(
+                field for field, at in to_fill.items() if not row.cells.get(at.position, "").strip()
+            ),
+        )
+        for row, handle in zip(rows, handles)
+    ]
+    return Sheet(delimiter, above, header, rows, below, column.header, to_fill)
 
 
 def find_header(text: str) -> tuple[str, int, int]:
@@ -2492,95 +2480,90 @@ def find_header(text: str) -> tuple[str, int, int]:
 
     Raises UnusableError if there is no header.
     """
-    csv.field_size_limit(2**31 - 1)
     first_rows = {}
     for delimiter in DELIMITERS:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         first_rows[delimiter] = list(itertools.islice(filter(None, reader), FIRST_ROWS))
     if not any(map(str.strip, itertools.chain(*first_rows[","]))):
         raise UnusableError("is empty: its first row has to name the columns")
-    delimiter = max(DELIMITERS, key=lambda delimiter: fit(delimiter, first_rows[delimiter]))
-    at = header_index(first_rows[delimiter])
-    return delimiter, at, len(first_rows[delimiter][at])
+    delimiter = max(DELIMITERS, key=lambda delimiter: score(delimiter, first_rows[delimiter]))
+    index = index_of_header(first_rows[delimiter])
+    return delimiter, index, len(first_rows[delimiter][index])
 
 
-def fit(delimiter: str, rows: Sequence[Sequence[str]]) -> tuple[bool, int, int, bool]:
-    """Say how well a delimiter fits the first rows that it cuts; the largest is the best.
+def score(delimiter: str, rows: Sequence[Sequence[str]]) -> tuple[bool, int, int, bool]:
+    """Say how well a delimiter fits the first rows that it makes; the largest score is the best.
 
-    What counts, in this order: that it is in the first row or in half of them, as else it is in
-    texts only; rows that are as wide as the header; the header's width; being no comma.
+    Most rows are as wide as their header; of equals the wider wins, then what is not the comma. But
+    all rows are equally wide by one that is in none, or in a text here and there: it comes last.
     """
     widths = list(map(len, rows))
-    width = widths[header_index(rows)]
+    width = widths[index_of_header(rows)]
     is_used = widths[0] > 1 or 2 * sum(each > 1 for each in widths) >= len(widths)
     return is_used, widths.count(width), width, width > 1 and delimiter != ","
 
 
-def header_index(rows: Iterable[Sequence[str]]) -> int:
-    """Return the index of the header among the first rows.
+def index_of_header(rows: Sequence[Sequence[str]]) -> int:
+    """Return the index of the header: the first row that is filled far enough to the right.
 
-    That is the first whose last filled cell stands more than half as far to the right as that of
-    any: titles, comments and `sep=;` are filled less far.
+    That is more than half as far as any other; titles, comments and `sep=;` are not.
     """
     ends = [max((at for at, cell in enumerate(row, 1) if cell.strip()), default=0) for row in rows]
     return next((at for at, end in enumerate(ends) if 2 * end > max(ends)), 0)
 
 
-def read_rows(text: str, delimiter: str, width: int) -> Iterator[RawRow]:
+def read_rows(text: str, delimiter: str, width: int) -> Iterator[Row]:
     """Yield the rows of a text, those above the header, too.
 
-    Raises UnusableError where a quote is never closed, or by a quote in a row that it swallowed.
+    Raises UnusableError where a quote is never closed, or has swallowed the rows after it.
     """
     lines = io.StringIO(text, newline="")
-    # Columns are told apart by their index: headers may be empty, or appear twice.
+    # Columns are told apart by their position: headers may be empty, or appear twice.
     reader = csv.DictReader(lines, range(width), restval="", delimiter=delimiter)
     start = number = 0
     for cells in reader:
         end = lines.tell()
-        raw = text[start:end]
-        blank_lines, row, _ = split_raw(raw)
+        blank_lines, line, _ = split_raw(text[start:end])
         number += 1 + len(LINE_END.findall(blank_lines))
-        if '"' in row and has_open_quote(row, delimiter):
+        if '"' in line and not closes_quotes(line, delimiter):
             raise UnusableError(
                 f'opens a quote (") in row {number} and does not close it: close or remove it there'
             )
-        yield RawRow(number, raw, cells)
+        yield Row(number, text[start:end], cells)
         start = end
 
 
-def split_raw(raw: str) -> tuple[str, str, str]:
+def split_raw(text: str) -> tuple[str, str, str]:
     """Split the raw text of a row into the blank lines above it, its cells, and its line end."""
-    row = raw.strip("\r\n")
-    start = raw.index(row)
-    return raw[:start], row, raw[start + len(row) :]
+    line = text.strip("\r\n")
+    start = text.index(line)
+    return text[:start], line, text[start + len(line) :]
 
 
-def has_open_quote(row: str, delimiter: str) -> bool:
-    """Return whether the cells of a raw row are none, or a quote in them swallowed other rows.
-
-    In strict mode, nothing but a delimiter may follow the quote that closes.
-    """
-    with contextlib.suppress(csv.Error):
-        if "\n" in row or "\r" in row:
-            next(csv.reader([row], delimiter=delimiter, strict=True))
-        return delimiter.join(RAW_CELLS[delimiter].findall(row)) != row
-    return True
+def closes_quotes(line: str, delimiter: str) -> bool:
+    """Return whether the quotes in the raw text of a row are closed, and in this very row."""
+    if LINE_END.search(line):
+        try:  # a quote that has swallowed rows ends in the middle of a cell
+            next(csv.reader([line], delimiter=delimiter, strict=True))
+        except csv.Error:
+            return False
+    return delimiter.join(RAW_CELLS[delimiter].findall(line)) == line
 
 
-def check_header(header: RawRow) -> None:
-    """Raise UnusableError if the row of the header is an entry of the list; `@handle` is none."""
-    for cell in header.cells.values():
+def check_header(header: Row) -> None:
+    """Raise UnusableError if the row of the header is one of the list."""
+    for cell in map(str.strip, header.cells.values()):
         username, kind = parse_handle(cell)
-        is_marked = kind in (HandleKind.ADDRESS, HandleKind.MENTION)
-        if is_marked and not LABEL.fullmatch(username or ""):
+        is_name = cell == f"@{username}" and not LABEL.fullmatch(cell[1:])  # `@handle` is a header
+        if is_name or kind is HandleKind.ADDRESS:
             raise UnusableError(
-                f"has '{printable(cell.strip())}' in row {header.number}: "
-                "the first row has to name the columns; add such a row"
+                f"has '{printable(cell)}' in row {header.number}, which should name the columns: "
+                "add a row that names them all"
             )
 
 
 def place_columns(
-    columns: Sequence[Column], rows: Iterable[RawRow], named: Mapping[str, str | None]
+    columns: Sequence[Column], rows: Iterable[Row], named: Mapping[str, str]
 ) -> dict[str, Column]:
     """Return profile field -> the column to fill; `named` are the headers that the user gave.
 
@@ -2591,45 +2574,51 @@ def place_columns(
     widest = max((len(cells) for cells in surplus if any(map(str.strip, cells))), default=0)
     added = itertools.count(len(columns) + widest)
     places = {}
-    for field, header in named.items():
-        default = DEFAULT_TITLES[field]
-        same = [column for column in columns if is_same_header(column.header, default)]
-        if header is not None:
-            places[field] = named_column(columns, header, TITLE_FLAGS[field])
+    for field, (default, flag) in TO_FILL.items():
+        if field in named:
+            places[field] = named_column(columns, named[field], flag)
         else:
+            same = [each for each in columns if header_key(each.header) == header_key(default)]
             places[field] = same[0] if same else Column(next(added), default, [])
     if len({column.position for column in places.values()}) < len(places):
-        flags = " and ".join(TITLE_FLAGS.values())
-        raise UnusableError(f"can't have one column filled twice: {flags} need one each")
+        raise UnusableError(
+            "can't have one column filled twice, by --genre-column and --details-column"
+        )
     return places
 
 
 def read_handles(
-    column: Column, columns: Sequence[Column], rows: Iterable[RawRow], is_named: bool
+    column: Column, columns: Sequence[Column], rows: Iterable[Row], is_named: bool
 ) -> list[Handle]:
     """Read the handle of each row; none where it can't be told that the name is on Instagram.
 
     That is a bare word in a column that neither its header nor the user calls one of handles, and
     a row whose platform isn't Instagram. An address speaks for itself.
     """
-    title = fold(column.header)
-    is_instagram = NAMES_INSTAGRAM.search(title)
-    allows_words = is_named or is_instagram or HANDLE_TITLE.fullmatch(title)
+    header = fold(column.header)
+    is_instagram = NAMES_INSTAGRAM.search(header)
+    allows_words = is_named or is_instagram or HANDLE_HEADER.fullmatch(header)
     others = [] if is_instagram else [each for each in columns if each is not column]
-    platforms = [each.position for each in others if each.is_platform()]
+    platforms = [each for each in others if each.is_platform()]
     handles = []
     for row in rows:
         handle = parse_handle(row.cells[column.position])
-        is_sure = handle.username is None or handle.kind is HandleKind.ADDRESS
-        if not is_sure and not all(is_on_instagram(row.cells[index]) for index in platforms):
-            handle = Handle(None, HandleKind.ELSEWHERE)
-        elif handle.kind is HandleKind.WORD and not allows_words:
-            handle = Handle(None, HandleKind.UNSURE)
+        if handle.kind in (HandleKind.MENTION, HandleKind.WORD):
+            networks = [row.cells[platform.position] for platform in platforms]
+            if not all(map(is_on_instagram, networks)):
+                handle = Handle(None, HandleKind.ELSEWHERE)
+            elif handle.kind is HandleKind.WORD and not allows_words:
+                handle = Handle(None, HandleKind.UNSURE)
         handles.append(handle)
     if not any(handle.username for handle in handles):
-        networks = "".join(f", whose network is in {columns[index]}" for index in platforms)
-        raise UnusableError(f"has no usable handle in column {column}{networks}")
+        where = "".join(f"; {platform} says the network" for platform in platforms)
+        raise UnusableError(f"has no usable handle in column {column}{where}")
     return handles
+
+
+def is_on_instagram(platform: str) -> bool:
+    """Return whether the platform that a row names is Instagram; `no IG` denies it."""
+    return bool(NAMES_INSTAGRAM.search(platform)) and not NO_INSTAGRAM.search(platform)
 
 
 # ==================================================================================================
@@ -3338,7 +3327,7 @@ def log_columns(sheet: Sheet, is_named: bool) -> None:
         f"; the header is row {sheet.header.number}" if sheet.header.number > 1 else "",
     )
     usable = sum(row.username is not None for row in sheet.rows)
-    cells = sum(row.handle.kind is not HandleKind.NONE for row in sheet.rows)
+    cells = sum(row.handle.kind is not HandleKind.EMPTY for row in sheet.rows)
     if is_named and 2 * usable < cells:
         log.warning(
             "Only %d of the %d filled cells in column '%s' hold a usable handle; is it right?",
@@ -3767,8 +3756,13 @@ def enrich(args: argparse.Namespace, waiter: Waiter, console: Console) -> int:
     """
     stopwatch = Stopwatch.start()
     source = choose_source(args)
-    columns = args.username_column, args.genre_column, args.details_column
-    sheet = waiter.wait_for(read_sheet, args.input, *columns)  # it may come from a pipe
+    named = {
+        "username": args.username_column,
+        "category_name": args.genre_column,
+        "biography": args.details_column,
+    }
+    named = {field: header for field, header in named.items() if header is not None}
+    sheet = waiter.wait_for(read_sheet, args.input, named)  # it may come from a pipe
     # A link is written where it points.
     args.output = Path(os.path.realpath(args.output))
     args.report = args.report and Path(os.path.realpath(args.report))

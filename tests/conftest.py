@@ -74,11 +74,11 @@ def run_program(argv: Sequence[str]) -> int:
             signal.signal(each, handler)
 
 
-def sheet_of(folder: Path, data: bytes, username_column: str | None = None) -> Sheet:
+def sheet_of(folder: Path, data: bytes, **named: str) -> Sheet:
     """The list that `data` is."""
     path = folder / "sheet.csv"
     path.write_bytes(data)
-    return read_sheet(path, username_column)
+    return read_sheet(path, named)
 
 
 def csv_cell(text: str) -> str:

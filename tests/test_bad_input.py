@@ -162,7 +162,7 @@ FILES: dict[str, tuple[bytes, list[str]]] = {
     "an Excel workbook": (xlsx(), ["Excel workbook", "byte", "CSV"]),
     "a picture": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ["is not UTF-8", "byte 0"]),
     "a web page": (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>\n", ["--username-column"]),
-    "JSON": (b'{"handle": "@osk"}\n', ["row 1", "the first row has to name the columns"]),
+    "JSON": (b'{"handle": "@osk"}\n', ["no column", "--username-column"]),
 }
 
 

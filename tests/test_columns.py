@@ -246,7 +246,10 @@ UNUSABLE_FLAGS = [
     (["--genre-column", "name"], "several columns 'name' | --genre-column"),
     (["--genre-column", "category"], "no column 'category' | --genre-column"),
     (["--details-column", "Details"], "no column 'Details' | --details-column"),
-    (["--details-column", "genre"], "one column filled twice: --genre-column and --details-column"),
+    (
+        ["--details-column", "genre"],
+        "one column filled twice, by --genre-column and --details-column",
+    ),
     (["--genre-column", "Handle"], "no column | 'Mail' (o@arwen.example)"),
 ]
 

@@ -186,7 +186,7 @@ def test_the_delimiter_and_the_header_are_told_by_the_first_rows(
     tmp_path: Path, text: str, header: str
 ) -> None:
     sheet = sheet_of(tmp_path, text.encode())
-    assert sheet.header.raw.strip().replace(sheet.delimiter, "|") == header
+    assert sheet.header.text.strip().replace(sheet.delimiter, "|") == header
     assert "osk" in [row.username for row in sheet.rows]
 
 
@@ -204,7 +204,9 @@ def test_a_list_without_a_header_is_refused(world: World, text: str) -> None:
     world.input.write_text(text)
     result = world.run()
     assert result.code == 2
-    assert re.search(r" has '.*osk.*' in row \d: the first row has to name the columns", result.log)
+    assert re.search(
+        r" has '.*osk.*' in row \d, which should name the columns: add a row", result.log
+    )
 
 
 # Any CSV, and any bytes
@@ -299,7 +301,7 @@ STARTS = st.sampled_from([b"Handle,GENRE,Details\n", b"Handle,GENRE,Details\n@os
 def test_any_bytes_come_out_as_they_went_in_or_are_refused(data: bytes, is_named: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            sheet = sheet_of(Path(folder), data, "Handle" if is_named else None)
+            sheet = sheet_of(Path(folder), data, **({"username": "Handle"} if is_named else {}))
         except UnusableError as refused:
             assert "\n" not in str(refused)
             return

@@ -45,6 +45,7 @@ USABLE = {
     "Nírabel Vöss @nirabel.voss": NIRA,
     "@nirabel.voss - Nirabel Voss": NIRA,
     "Write to @nirabel.voss.": NIRA,
+    "No. 1 on Instagram: @nirabel.voss": NIRA,
     "IG: @nirabel.voss": NIRA,
     "Instagram @nirabel.voss": NIRA,
     "mail@voss.example, @nirabel.voss": NIRA,
@@ -109,20 +110,22 @@ UNUSABLE = {
     NONE: """ | #N/A | none | NONE | None. | null | nan | n/a | N.A. | unknown | TBD | deleted |
         private | Missing | not_found | #REF! | - | — | ? | ✓ | ... | _ | ._. | \u200b | no IG |
         No Instagram | @ana (no IG) | @ana - not on Instagram | sin Instagram | noig""",
-    LABEL: """yes | No | TRUE | x | ok | Link | url | here | Total | Username | handle | Instagram |
-        ig | followed | 350000 | 12345 | 12.5K | 12,5K | 1.2M | 1_000 | www.osk.example | osk.com |
+    LABEL: """yes | No | TRUE | ok | Link | url | here | Total | Username | handle | Instagram |
+        ig | followed | 350000 | 12345 | 12.5K | 1.2M | 1_000 | www.osk.example | osk.com |
         instagram.com | osk.net""",
     SEVERAL: """@nirabel.voss and @quillo_tam | @a\n@b | IG: @a, @b |
         https://www.instagram.com/osk/, https://www.instagram.com/tam/""",
-    ELSEWHERE: """@name - TikTok | TikTok: @a | @a - IG / @b - YT | @osk (TikTok and Instagram) |
+    ELSEWHERE: """x | @name - TikTok | TikTok: @a | @a - IG / @b - YT | @osk (TikTok and Instagram) |
         Malcolm X @malcolm.m | X: @malcolm | @malcolm (X) | @osk on Tik Tok. | YT @ana | FB @ana |
         @osk\nThreads | You Tube - @ana | TikTok | facebook | https://www.tiktok.com/@nirabel.voss |
-        tiktok.com/@osk | https://m.youtube.com/@osk | youtu.be/abc @osk | x.com/osk |
-        https://www.threads.net/@osk | @osk https://www.tiktok.com/@osk2 |
-        https://mobile.example/osk/status/1 | [@osk](https://www.tiktok.com/@osk) |
-        =HYPERLINK("https://www.tiktok.com/@osk","@osk")""",
+        tiktok.com/@osk | https://m.youtube.com/@osk | youtu.be/abc @osk | x.com/osk | tik-tok |
+        @ana https://mobile.twitter.com/ana | music.youtube.com/@ana | www.pinterest.es/osk |
+        @ana (es-la.facebook.com/ana) | https://www.threads.net/@osk |
+        @osk https://www.tiktok.com/@osk2 | https://mobile.example/osk/status/1 |
+        [@osk](https://www.tiktok.com/@osk) | =HYPERLINK("https://www.tiktok.com/@osk","@osk")""",
     INVALID: f"""Nirabel Voss | nirabel-voss | @nirabel-voss | @nirabél | @nirabe\u0301l | nirаbel |
         @ｎｉｒａ | @١٢٣ | @ | @ nirabel.voss | @N/A | @nira.voss/@x | @a/@b | a.example/@osk |
+        @osk… | @os***n | instagram.com/P/Cq1 | instagram.com/Reel/Cq1 | instagram.com/_u/p/Cq1 |
         nirabel@voss.example | mail: nirabel@voss.example | {"x" * 31} | @{"x" * 31} | osk... |
         @osk... | name (IG) | IG: name | nira - IG | nirabel.voss\nquillo_tam | nirabel.voss&y=1 |
         https://www.instagram.com/p/Cq1w2E3r4T5/ | https://www.instagram.com/reel/Cq1w2E3r4T5/ |
