@@ -227,11 +227,10 @@ SHORT_NETWORKS = "x|yt|fb|tt|vk|bsky"
 OTHER_NETWORK = re.compile(
     rf"(?<![\w.@-])(?:{DISTINCT_NETWORKS}|{SHORT_NETWORKS})"
     r"(?:(?![\w-]|\.\w)|\.(?:com|net|tv|app)\b)"  # not inside a name: @ana.tiktok, tiktok.ana
-    rf"|//[\w.-]*(?:{DISTINCT_NETWORKS})\.|\b(?:{DISTINCT_NETWORKS}|x|fb)\.[a-z]{{2,3}}/"
-    r"|\b(?:youtu\.be|t\.me|fb\.me)/|/status/",
+    rf"|\b(?:{DISTINCT_NETWORKS}|x|fb|youtu|t)\.[a-z]{{2,3}}/|/status/",
     re.IGNORECASE,
 )
-NAMES_INSTAGRAM = re.compile(r"instagram|(?<![^\W_])(?:insta|ig)(?![^\W_])", re.IGNORECASE)
+NAMES_INSTAGRAM = re.compile(r"instagr\.?am|(?<![^\W_])(?:insta|ig)(?![^\W_])", re.IGNORECASE)
 NO_INSTAGRAM = re.compile(
     r"(?<![\w.@])(?:no|not|non|sin|sem|sans|kein|ohne|without)\b(?!\.).{0,20}?(?<![\w.@])"
     r"(?:instagram|insta|ig)(?!\w)",
@@ -2268,7 +2267,7 @@ def find_handle_column(columns: Sequence[Column], name: str, above: str) -> Colu
     kinds = [column.candidate_kind() for column in columns]
     strongest = min((kind for kind in kinds if kind), default=0)
     found = [column for column, kind in zip(columns, kinds) if kind == strongest]
-    other = None if strongest == 1 else find_other_network(columns, name, above)
+    other = find_other_network(columns, name, above)
     if len(found) == 1 and other is None:
         return found[0]
     if other is not None:

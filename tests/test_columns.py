@@ -66,6 +66,7 @@ TAKEN = [
     ("Name,Where", "N,instagram.com/velmo~O,instagr.am/osk~T,tam", "Where", "velmo osk -"),
     ("Username,TikTok,Link", "{}_x,@{}_tt,instagram.com/{}", "Link", ALL),
     ("Handle,Platform", "instagram.com/{},TikTok", "Handle", ALL),
+    ("Link,TikTok", "instagr.am/{},@{}_tt", "Link", ALL),
     # Names with an `@name` in two thirds of them
     ("Rank,Name,Country,GENRE,Details", '1,"Alba Ríos\n@{}",Spain,,', "Name", ALL),
     ("Influencer,City", "@{},Bari", "Influencer", ALL),
@@ -144,6 +145,12 @@ REFUSED = [
     ("Name,Mentions", "Nira,@{}", "no column | 'Mentions' (@nira.voss"),
     ("Name,Country", "Nira,Malta", "no column | 'Name' (Nira), 'Country' (Malta)"),
     ("Name,Country", "@velmo,Malta~Osk,Peru~@tam,Rome~Rua,Bari", "no column | 'Name' (@velmo, Osk"),
+    (
+        "Name,Where",
+        "N,instagram.com/velmo~O,at home",
+        "no column | 'Where' (instagram.com/velmo, at",
+    ),
+    ("User story,Name", "{},Nira", "no column | 'User story' (nira.voss"),
     ("Name,Where", "Nira,@{}", "no column | 'Where' (@nira.voss"),
     ("Manager username,Email", "{},n@voss.example", "no column | 'Manager username' (nira.voss"),
     ("Account type,Verified user", "{},yes", "no column | 'Account type' (nira.voss"),

@@ -176,6 +176,7 @@ def test_a_filled_cell_is_quoted_where_it_has_to_be(
         ('"Name";"Followers, Mio"\n"Osk @osk";"1,5"\n', '"Name"|"Followers, Mio"'),
         ("My, own, list, of, us\nName;Handle\nO;osk\nT;tam\n", "Name|Handle"),
         ("Name;Handle\nO;osk\na, b, c, d, e, f;tam\n", "Name|Handle"),
+        ("Name,City; land,Handle\nOsk,Bari; Italy,osk\n", "Name|City; land|Handle"),
         ("sep=,\nName,Handle\nO,osk\n", "Name|Handle"),
         ("# by hand,,,,\nName,Handle\nO,osk\n", "Name|Handle"),
         (",\n\n  ,\nName,Handle,City\nO,osk,Bari\n", "Name|Handle|City"),

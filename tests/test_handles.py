@@ -115,12 +115,12 @@ UNUSABLE = {
         instagram.com | osk.net""",
     SEVERAL: """@nirabel.voss and @quillo_tam | @a\n@b | IG: @a, @b |
         https://www.instagram.com/osk/, https://www.instagram.com/tam/""",
-    ELSEWHERE: """x | @name - TikTok | TikTok: @a | @a - IG / @b - YT | @osk (TikTok and Instagram) |
-        Malcolm X @malcolm.m | X: @malcolm | @malcolm (X) | @osk on Tik Tok. | YT @ana | FB @ana |
-        @osk\nThreads | You Tube - @ana | TikTok | facebook | https://www.tiktok.com/@nirabel.voss |
-        tiktok.com/@osk | https://m.youtube.com/@osk | youtu.be/abc @osk | x.com/osk | tik-tok |
+    ELSEWHERE: """x | @name - TikTok | TikTok: @a | @a - IG / @b - YT | X: @malcolm | tik-tok |
+        @osk (TikTok and Instagram) | Malcolm X @malcolm.m | @malcolm (X) | @osk on Tik Tok. |
+        YT @ana | FB @ana | @osk\nThreads | You Tube - @ana | TikTok | facebook | x.com/osk |
+        https://www.tiktok.com/@nirabel.voss | tiktok.com/@osk | https://m.youtube.com/@osk |
         @ana https://mobile.twitter.com/ana | music.youtube.com/@ana | www.pinterest.es/osk |
-        @ana (es-la.facebook.com/ana) | https://www.threads.net/@osk |
+        @ana (es-la.facebook.com/ana) | https://www.threads.net/@osk | youtu.be/abc @osk |
         @osk https://www.tiktok.com/@osk2 | https://mobile.example/osk/status/1 |
         [@osk](https://www.tiktok.com/@osk) | =HYPERLINK("https://www.tiktok.com/@osk","@osk")""",
     INVALID: f"""Nirabel Voss | nirabel-voss | @nirabel-voss | @nirabél | @nirabe\u0301l | nirаbel |
