@@ -209,21 +209,21 @@ PROFILE_ADDRESS = re.compile(
     (?:https?:?/{0,3})? (?:w{2,4}\.|m\.)? instagr(?:am\.com|\.am) (?::443)? /+
     (?:(?:stories|_u)/+)? (?:@|%40)?
     (?!(?:p|reels?|tv|stories|highlights|_u|explore|accounts|direct|about|share|s|n|web|legal
-        |developer|popular|challenge|oauth|graphql|api|invites|channel|ar|a|_n|guides?|lite
-        |www\.[\w.]*)(?![\w.]))  # not of a post, a hashtag, …
+        |developer|popular|challenge|oauth|graphql|api|invites|channel|ar|a|_n|guides?|lite|igtv
+        |topics|music|create|login|locations|nametag|qr|www\.[\w.]*)(?![\w.]))  # not of a post, …
     (?!(?-i:[A-Z]\w*[ ][A-Z]))  # not with a person's name: instagram.com/Ana Rios
     ([\w.]+)
-    (?![\w.%@:…-])  # not cut off: ana…
+    (?![\w.%@:…*+&~‐–-])  # not cut off: ana…
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-AT_NAME = re.compile(r"(?<![\w./])@([\w.@/…*-]*)")  # with what makes it none: @name/@x, @name…
+AT_NAME = re.compile(r"(?<![\w./])@([\w.@/…*+&~‐–-]*)")  # with what makes it none: @name/@x
 DISTINCT_NETWORKS = (  # which are known as the beginning of a header's word, too
     r"tik[ -]?tok|you ?tube|twitter|(?:re)?tweets?|face ?book|threads|snap ?chat|linked ?in\b|"
-    r"pinterest|twitch|telegram|whats ?app|blue ?sky|reddit|discord|tumblr|weibo|douyin|spotify|"
-    r"sound ?cloud|only ?fans|patreon|substack"
+    r"pinterest|twitch|telegram|blue ?sky|reddit|discord|tumblr|we ?chat|weibo|douyin|kwai|spotify|"
+    r"sound ?cloud|only ?fans|patreon|substack|git ?hub|pay ?pal|vimeo"
 )
-SHORT_NETWORKS = "x|yt|fb|tt|vk|bsky"
+SHORT_NETWORKS = "x|yt|fb|tt|tk|vk|snap|kick|bsky"
 OTHER_NETWORK = re.compile(
     rf"(?<![\w.@-])(?:{DISTINCT_NETWORKS}|{SHORT_NETWORKS})"
     r"(?:(?![\w-]|\.\w)|\.(?:com|net|tv|app)\b)"  # not inside a name: @ana.tiktok, tiktok.ana
@@ -239,13 +239,15 @@ NO_INSTAGRAM = re.compile(
 # Words that are accounts of strangers, too: those are fetched only with an `@` or an address.
 SAYS_NONE = re.compile(
     r"(?:none|null|nil|nan|na|n/a|#n/a|n\.a|s/d|unknown|tbd|tba|deleted|removed|private|missing|"
-    r"empty|undefined|suspended|not_?found|no_?ig|#ref!|#name\?|#value!|(?:[^\w@]|_)*)\.?",
+    r"empty|undefined|suspended|not_?found|no_?ig|#ref!|#name\?|#value!|ninguno|nenhum|aucun|kein|"
+    r"nessuno|(?:[^\w@]|_)*)\.?",
     re.IGNORECASE,
 )
 LABEL = re.compile(  # of check boxes, links, totals and headers; numbers, counts and websites
-    r"(?:yes|no|true|false|y|n|ok|si|link|url|here|view|open|total|name|handle|username|user|"
-    r"account|profile|instagram|insta|ig|followed|contacted|sent|active|inactive|"
-    r"[\d._]*\d[._]*(?:k|m|b|mn|mio)?|www\.[\w.-]*|[\w.-]*\.(?:com|net|org))\.?",
+    r"(?:yes|no|true|false|y|n|ok|si|sim|nao|oui|non|ja|nein|verdadero|falso|verdadeiro|vrai|faux|"
+    r"wahr|falsch|vero|link|url|here|view|open|total|name|handle|username|user|account|profile|"
+    r"instagram|insta|ig|followed|contacted|posted|pending|active|inactive|"
+    r"[\d._]*\d[._]*(?:k|m|b|mn|mio?|mil|tsd)?|www\.[\w.-]*|[\w.-]*\.(?:com|net|org))\.?",
     re.IGNORECASE,
 )
 
@@ -262,7 +264,7 @@ class HandleKind(Enum):
     SEVERAL = "more than one name"
     ELSEWHERE = "on another network"
     INVALID = "not a username"
-    UNSURE = "a bare word in a column that may hold other things"
+    UNSURE = "a bare word that may be something else"
 
 
 class Handle(NamedTuple):
@@ -275,7 +277,7 @@ class Handle(NamedTuple):
 def parse_handle(cell: str) -> Handle:
     """Find the username in a cell: a profile's address, else the one `@name`, else a bare word."""
     text = plain(cell)
-    word = text.strip("'\"=()*,;:/")
+    word = text.strip("'\"=(),;:/")
     if names := PROFILE_ADDRESS.findall(text):
         kind = HandleKind.ADDRESS
     elif NO_INSTAGRAM.search(text) or SAYS_NONE.fullmatch(word):
@@ -2178,7 +2180,7 @@ LISTED_COLUMNS, VALUE_CHARACTERS = 30, 40  # in a message
 HANDLE_HEADER = re.compile(
     r"(?:.* )?(?:handle|user|username|account|profile|usuario|cuenta|perfil|conta|utilizador|"
     r"utilisateur|compte|profil|pseudo|identifiant|benutzer|benutzername|nutzername|konto|utente|"
-    r"profilo)s?(?: (?:name|url|link|id)s?)?"
+    r"profilo)(?: ?s)?(?: (?:name|url|link|id)s?)?"
 )
 NAME_HEADER = re.compile(
     r"(?:full )?(?:name|nombre|nome|nom|influencer|creator|creador|criador|artist|artista|blogger|"
@@ -2188,13 +2190,12 @@ OTHER_HEADER = re.compile(  # about something other than whose row it is
     r"\b(?:followers?|following|followed|seguidores|seguidos|bio|biography|description|category|"
     r"categoria|genre|type|tipo|e ?mail|mail|phone|manager|agent|agency|owner|friends?|referred|"
     r"mentions?|mentioned|tags|tagged|hashtags?|comments?|captions?|notes?|notas?|posts?|likes?|"
-    r"views|reach|engagement|rate|er|counts?|number|score|rank|tier|date|status|verified|private|"
+    r"views|reach|engagement|rate|er|counts?|number|score|rank|tier|date|status|verified|"
     r"price|cost|country|city|language|age|gender|password|picture|photo|image|avatar)\b"
 )
 PLATFORM_HEADER = re.compile(
-    r"(?:main |primary )?(?:social )?(?:platform|network|channel|service|plataforma|plattform|"
-    r"plateforme|piattaforma|netzwerk|social media|red social|redes sociales|rede social|"
-    r"redes sociais|reseau social|canal)s?(?: name)?"
+    r"\b(?:platform|network|social|channel|service|app|plataforma|plattform|plateforme|piattaforma|"
+    r"netzwerk|redes?|red|rrss|reseaux?|canal|kanal)s?\b"
 )
 OTHER_NETWORK_HEADER = re.compile(rf"\b(?:{DISTINCT_NETWORKS}|(?:{SHORT_NETWORKS})\b)")
 WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # `instagramHandle`
@@ -2206,6 +2207,7 @@ class Column(NamedTuple):
     position: int  # from 0
     header: str
     cells: list[str]  # those that are not blank
+    rows: int  # of the list
 
     def sample(self) -> list[str]:
         """Return some cells, evenly spread over those that don't say "none"."""
@@ -2224,22 +2226,23 @@ class Column(NamedTuple):
         addresses = kinds[HandleKind.ADDRESS]
         marked = addresses + kinds[HandleKind.MENTION]
         is_half_usable = 2 * (marked + kinds[HandleKind.WORD]) >= count > 0
-        if 2 * addresses > count or (names_instagram and is_half_usable):
+        is_filled = 2 * len(self.cells) > self.rows
+        if (is_filled and 2 * addresses > count) or (names_instagram and is_half_usable):
             return 1
         if HANDLE_HEADER.fullmatch(header) and is_half_usable:
             return 2
         return 3 if NAME_HEADER.fullmatch(header) and 3 * marked >= 2 * count > 0 else None
 
-    def is_about_networks(self) -> bool:
-        """Return whether most cells name a network, be it Instagram or another."""
+    def is_on_other_network(self) -> bool:
+        """Return whether most cells name another network; an x may be a check mark."""
         cells = self.sample()
-        check_marks = sum(cell.strip().lower() == "x" for cell in cells)
-        return 2 * (sum(map(names_network, cells)) - check_marks) > len(cells)
+        others = (cell for cell in cells if OTHER_NETWORK.search(cell) and cell.strip() not in "xX")
+        return 2 * sum(not NAMES_INSTAGRAM.search(cell) for cell in others) > len(cells)
 
     def is_platform(self) -> bool:
         """Return whether it says of each row on which network its handle is."""
-        says_platform = PLATFORM_HEADER.fullmatch(fold(self.header))
-        return bool(says_platform) and any(map(names_network, self.cells))
+        names_networks = any(map(names_network, self.cells))
+        return names_networks and bool(PLATFORM_HEADER.search(fold(self.header)))
 
     def __str__(self) -> str:
         """Show the header and the first values."""
@@ -2258,16 +2261,20 @@ def names_network(cell: str) -> bool:
     return bool(NAMES_INSTAGRAM.search(cell) or OTHER_NETWORK.search(cell))
 
 
-def find_handle_column(columns: Sequence[Column], name: str, above: str) -> Column:
+def find_handle_column(
+    columns: Sequence[Column], excluded: Collection[Column], name: str, above: str
+) -> Column:
     """Return the column of Instagram handles: the one candidate of the strongest kind.
 
-    `columns` are those that may be it, `name` is the file's, `above` what stands above its header.
+    `excluded` are the columns to fill, `name` is the file's, `above` what stands above the header.
     Raises UnusableError, with the candidates, if there is none, or more than one.
     """
-    kinds = [column.candidate_kind() for column in columns]
+    candidates = [column for column in columns if column not in excluded]
+    kinds = [column.candidate_kind() for column in candidates]
     strongest = min((kind for kind in kinds if kind), default=0)
-    found = [column for column, kind in zip(columns, kinds) if kind == strongest]
-    other = find_other_network(columns, name, above)
+    found = [column for column, kind in zip(candidates, kinds) if kind == strongest]
+    headers = [*above.splitlines(), *(column.header for column in columns)]
+    other = None if strongest == 1 else find_other_network(candidates, name, headers)
     if len(found) == 1 and other is None:
         return found[0]
     if other is not None:
@@ -2277,16 +2284,17 @@ def find_handle_column(columns: Sequence[Column], name: str, above: str) -> Colu
     raise UnusableError(f"{what}: {list_columns(found or columns, '--username-column')}")
 
 
-def find_other_network(columns: Sequence[Column], name: str, above: str) -> str | None:
-    """Return a text that names another network, if there is one, and none that names Instagram."""
-    texts = [*above.splitlines(), *(column.header for column in columns)]
-    headers = {text: fold(text) for text in texts}
-    cells = [cell for column in columns if column.is_about_networks() for cell in column.cells]
-    if any(map(NAMES_INSTAGRAM.search, (fold(name), *headers.values(), *cells))):
+def find_other_network(columns: Sequence[Column], name: str, headers: Sequence[str]) -> str | None:
+    """Return a text that names another network, if there is one, and none that names Instagram.
+
+    It may be the file's name, a header or a line above it, or a cell of `columns`.
+    """
+    platforms = [cell for column in columns if column.is_platform() for cell in column.cells]
+    if any(map(NAMES_INSTAGRAM.search, (*map(fold, (name, *headers)), *platforms))):
         return None
     others = [name] if re.search(DISTINCT_NETWORKS, fold(name)) else []  # x.csv names none
-    others += [text for text, words in headers.items() if OTHER_NETWORK_HEADER.search(words)]
-    others += filter(OTHER_NETWORK.search, cells)
+    others += [header for header in headers if OTHER_NETWORK_HEADER.search(fold(header))]
+    others += [column.cells[0] for column in columns if column.is_on_other_network()]
     return others[0] if others else None
 
 
@@ -2298,13 +2306,16 @@ def named_column(columns: Sequence[Column], header: str, flag: str) -> Column:
     found = [column for column in columns if header_key(column.header) == header_key(header)]
     if len(found) == 1:
         return found[0]
-    what = f"has {'several columns' if found else 'no column'} '{printable(header)}'"
-    raise UnusableError(f"{what}: {list_columns(found or columns, flag)}")
+    if found:
+        what = f"has several columns '{printable(header)}', but for case and space"
+        raise UnusableError(f"{what}: rename all but one, so that {flag} tells them apart")
+    what = f"has no column '{printable(header)}'"
+    raise UnusableError(f"{what}: {list_columns(columns, flag)}")
 
 
-def header_key(header: str) -> list[str]:
+def header_key(header: str) -> str:
     """Return what headers share that count as the same; an accent may be composed in two ways."""
-    return unicodedata.normalize("NFC", header).casefold().split()
+    return unicodedata.normalize("NFC", " ".join(header.split())).casefold()
 
 
 def list_columns(columns: Sequence[Column], flag: str) -> str:
@@ -2450,15 +2461,19 @@ def parse_sheet(text: str, name: str, named: Mapping[str, str]) -> Sheet:
     header, *rows = rows[header_index:]
     check_header(header)
     columns = [
-        Column(at, title.strip(), [row.cells[at] for row in rows if row.cells[at].strip()])
+        Column(
+            position=at,
+            header=" ".join(title.split()),
+            cells=[row.cells[at] for row in rows if row.cells[at].strip()],
+            rows=len(rows),
+        )
         for at, title in header.cells.items()
     ]
     to_fill = place_columns(columns, rows, named)
     if "username" in named:
         column = named_column(columns, named["username"], "--username-column")
     else:
-        others = [column for column in columns if column not in to_fill.values()]
-        column = find_handle_column(others, name, above)
+        column = find_handle_column(columns, to_fill.values(), name, above)
     handles = read_handles(column, columns, rows, is_named="username" in named)
     rows = [
         row._replace(
@@ -2490,16 +2505,19 @@ def find_header(text: str) -> tuple[str, int, int]:
     return delimiter, index, len(first_rows[delimiter][index])
 
 
-def score(delimiter: str, rows: Sequence[Sequence[str]]) -> tuple[bool, int, int, bool]:
+def score(delimiter: str, rows: Sequence[Sequence[str]]) -> tuple[float, ...]:
     """Say how well a delimiter fits the first rows that it makes; the largest score is the best.
 
-    Most rows are as wide as their header; of equals the wider wins, then what is not the comma. But
-    all rows are equally wide by one that is in none, or in a text here and there: it comes last.
+    Most rows are as wide as their header; of equals the wider wins, then the one that tears fewer
+    quotes apart, then what is not the comma. But by one that is in no row, or in a text here and
+    there, all rows are equally wide: it comes last.
     """
     widths = list(map(len, rows))
     width = widths[index_of_header(rows)]
     is_used = widths[0] > 1 or 2 * sum(each > 1 for each in widths) >= len(widths)
-    return is_used, widths.count(width), width, width > 1 and delimiter != ","
+    torn = sum(cell.count('"') % 2 for row in rows for cell in row)
+    is_no_comma = width > 1 and delimiter != ","
+    return is_used, widths.count(width) / len(widths), width, -torn, is_no_comma
 
 
 def index_of_header(rows: Sequence[Sequence[str]]) -> int:
@@ -2553,8 +2571,8 @@ def check_header(header: Row) -> None:
     """Raise UnusableError if the row of the header is one of the list."""
     for cell in map(str.strip, header.cells.values()):
         username, kind = parse_handle(cell)
-        is_name = cell == f"@{username}" and not LABEL.fullmatch(cell[1:])  # `@handle` is a header
-        if is_name or kind is HandleKind.ADDRESS:
+        is_marked = kind in (HandleKind.ADDRESS, HandleKind.MENTION) and len(cell.split()) == 1
+        if is_marked and not LABEL.fullmatch(username or ""):  # `@handle` is a header
             raise UnusableError(
                 f"has '{printable(cell)}' in row {header.number}, which should name the columns: "
                 "add a row that names them all"
@@ -2578,7 +2596,7 @@ def place_columns(
             places[field] = named_column(columns, named[field], flag)
         else:
             same = [each for each in columns if header_key(each.header) == header_key(default)]
-            places[field] = same[0] if same else Column(next(added), default, [])
+            places[field] = same[0] if same else Column(next(added), default, [], rows=0)
     if len({column.position for column in places.values()}) < len(places):
         raise UnusableError(
             "can't have one column filled twice, by --genre-column and --details-column"
@@ -2595,16 +2613,16 @@ def read_handles(
     a row whose platform isn't Instagram. An address speaks for itself.
     """
     header = fold(column.header)
-    is_instagram = NAMES_INSTAGRAM.search(header)
-    allows_words = is_named or is_instagram or HANDLE_HEADER.fullmatch(header)
-    others = [] if is_instagram else [each for each in columns if each is not column]
+    is_instagram = bool(NAMES_INSTAGRAM.search(header))
+    allows_words = is_named or is_instagram or bool(HANDLE_HEADER.fullmatch(header))
+    is_certain = is_instagram and not OTHER_NETWORK_HEADER.search(header)
+    others = [] if is_certain else [each for each in columns if each is not column]
     platforms = [each for each in others if each.is_platform()]
     handles = []
     for row in rows:
         handle = parse_handle(row.cells[column.position])
         if handle.kind in (HandleKind.MENTION, HandleKind.WORD):
-            networks = [row.cells[platform.position] for platform in platforms]
-            if not all(map(is_on_instagram, networks)):
+            if not all(is_on_instagram(row.cells[each.position]) for each in platforms):
                 handle = Handle(None, HandleKind.ELSEWHERE)
             elif handle.kind is HandleKind.WORD and not allows_words:
                 handle = Handle(None, HandleKind.UNSURE)

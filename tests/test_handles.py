@@ -110,9 +110,9 @@ UNUSABLE = {
     NONE: """ | #N/A | none | NONE | None. | null | nan | n/a | N.A. | unknown | TBD | deleted |
         private | Missing | not_found | #REF! | - | — | ? | ✓ | ... | _ | ._. | \u200b | no IG |
         No Instagram | @ana (no IG) | @ana - not on Instagram | sin Instagram | noig""",
-    LABEL: """yes | No | TRUE | ok | Link | url | here | Total | Username | handle | Instagram |
-        ig | followed | 350000 | 12345 | 12.5K | 1.2M | 1_000 | www.osk.example | osk.com |
-        instagram.com | osk.net""",
+    LABEL: """yes | No | nein | Verdadero | TRUE | ok | Link | url | here | Total | Username |
+        handle | Instagram | ig | followed | 350000 | 12345 | 12.5K | 350mil | 1.2M | 1_000 |
+        www.osk.example | osk.com | instagram.com | osk.net""",
     SEVERAL: """@nirabel.voss and @quillo_tam | @a\n@b | IG: @a, @b |
         https://www.instagram.com/osk/, https://www.instagram.com/tam/""",
     ELSEWHERE: """x | @name - TikTok | TikTok: @a | @a - IG / @b - YT | X: @malcolm | tik-tok |
@@ -125,19 +125,21 @@ UNUSABLE = {
         [@osk](https://www.tiktok.com/@osk) | =HYPERLINK("https://www.tiktok.com/@osk","@osk")""",
     INVALID: f"""Nirabel Voss | nirabel-voss | @nirabel-voss | @nirabél | @nirabe\u0301l | nirаbel |
         @ｎｉｒａ | @١٢٣ | @ | @ nirabel.voss | @N/A | @nira.voss/@x | @a/@b | a.example/@osk |
-        @osk… | @os***n | instagram.com/P/Cq1 | instagram.com/Reel/Cq1 | instagram.com/_u/p/Cq1 |
         nirabel@voss.example | mail: nirabel@voss.example | {"x" * 31} | @{"x" * 31} | osk... |
-        @osk... | name (IG) | IG: name | nira - IG | nirabel.voss\nquillo_tam | nirabel.voss&y=1 |
+        @osk... | @osk… | @os***n | os*** | @osk&co | @osk‐maria | @osk+tam | nirabel/../voss |
+        name (IG) | IG: name | nira - IG | nirabel.voss\nquillo_tam | nirabel.voss&y=1 |
         https://www.instagram.com/p/Cq1w2E3r4T5/ | https://www.instagram.com/reel/Cq1w2E3r4T5/ |
-        https://www.instagram.com/stories/highlights/31415/ | https://www.instagram.com/explore/ |
-        https://www.instagram.com/accounts/login/?next=/osk/ | https://www.instagram.com/ |
+        instagram.com/P/Cq1 | instagram.com/Reel/Cq1 | instagram.com/_u/p/Cq1 |
+        instagram.com/igtv/abc | https://www.instagram.com/stories/highlights/31415/ |
+        https://www.instagram.com/explore/ | https://www.instagram.com/ |
+        https://www.instagram.com/accounts/login/?next=/osk/ |
         https://www.instagram.com/{"x" * 31} | https://www.instagram.com/nirabel-voss/ |
-        instagram.com/osk... | instagram.com/osk… | https://www.instagram.com/Ana Rios |
+        instagram.com/osk... | instagram.com/osk… | instagram.com/osk*** |
+        https://www.instagram.com/Ana Rios | https://www.instagram.com/www.instagram.com/ana |
         https://www.instagram.com/anahttps://www.instagram.com/luz |
-        https://www.instagram.com/www.instagram.com/ana | https://notinstagram.com/nirabel.voss |
-        https://instagram.com.evil.example/nirabel.voss | https://help.instagram.com/12345 |
-        https://evil.example/instagram.com/nirabel.voss |
-        https://t.example/?u=https://instagram.com/nirabel.voss | nirabel/../voss""",
+        https://notinstagram.com/nirabel.voss | https://instagram.com.evil.example/nirabel.voss |
+        https://help.instagram.com/12345 | https://evil.example/instagram.com/nirabel.voss |
+        https://t.example/?u=https://instagram.com/nirabel.voss""",
 }
 CELLS = {
     **{cell: (username, "") for cell, username in USABLE.items()},
