@@ -2241,8 +2241,8 @@ class Column(NamedTuple):
 
     def is_platform(self) -> bool:
         """Return whether it says of each row on which network its handle is."""
-        names_networks = any(map(names_network, self.cells))
-        return names_networks and bool(PLATFORM_HEADER.search(fold(self.header)))
+        named = (NAMES_INSTAGRAM.search(cell) or OTHER_NETWORK.search(cell) for cell in self.cells)
+        return bool(PLATFORM_HEADER.search(fold(self.header))) and any(named)
 
     def __str__(self) -> str:
         """Show the header and the first values."""
@@ -2254,11 +2254,6 @@ def fold(text: str) -> str:
     """Return the words of a text, without case, accents and punctuation."""
     letters = unicodedata.normalize("NFKD", WORD_START.sub(" ", text)).casefold()
     return " ".join(re.findall(r"[^\W_]+", re.sub("[\u0300-\u036f]", "", letters)))
-
-
-def names_network(cell: str) -> bool:
-    """Return whether a cell names a network, be it Instagram or another."""
-    return bool(NAMES_INSTAGRAM.search(cell) or OTHER_NETWORK.search(cell))
 
 
 def find_handle_column(
@@ -2359,6 +2354,10 @@ class Row(NamedTuple):
     def username(self) -> str | None:
         """The username in its handle cell; None if that holds no usable one."""
         return self.handle.username
+
+    def cell(self, column: Column) -> str:
+        """Return its cell in a column; "" if it ends before that."""
+        return str(self.cells.get(column.position, ""))
 
 
 @dataclass(frozen=True)
@@ -2475,18 +2474,11 @@ def parse_sheet(text: str, name: str, named: Mapping[str, str]) -> Sheet:
     else:
         column = find_handle_column(columns, to_fill.values(), name, above)
     handles = read_handles(column, columns, rows, is_named="username" in named)
-    rows = [
-        row._replace(
-            cells={},
-            handle_cell=row.cells[column.position],
-            handle=handle,
-            wanted=tuple(
-                field for field, at in to_fill.items() if not row.cells.get(at.position, "").strip()
-            ),
-        )
-        for row, handle in zip(rows, handles)
-    ]
-    return Sheet(delimiter, above, header, rows, below, column.header, to_fill)
+    read = []
+    for row, handle in zip(rows, handles):
+        wanted = tuple(field for field, each in to_fill.items() if not row.cell(each).strip())
+        read.append(Row(row.number, row.text, {}, row.cell(column), handle, wanted))
+    return Sheet(delimiter, above, header, read, below, column.header, to_fill)
 
 
 def find_header(text: str) -> tuple[str, int, int]:
@@ -2508,9 +2500,9 @@ def find_header(text: str) -> tuple[str, int, int]:
 def score(delimiter: str, rows: Sequence[Sequence[str]]) -> tuple[float, ...]:
     """Say how well a delimiter fits the first rows that it makes; the largest score is the best.
 
-    Most rows are as wide as their header; of equals the wider wins, then the one that tears fewer
-    quotes apart, then what is not the comma. But by one that is in no row, or in a text here and
-    there, all rows are equally wide: it comes last.
+    It is the one by which most rows are as wide as their header; of equals the wider, then the one
+    that tears no quoted cell apart, then not the comma. One that is in no row, or in a text here
+    and there, makes all rows equally wide, so that it has to come last.
     """
     widths = list(map(len, rows))
     width = widths[index_of_header(rows)]
@@ -2521,9 +2513,9 @@ def score(delimiter: str, rows: Sequence[Sequence[str]]) -> tuple[float, ...]:
 
 
 def index_of_header(rows: Sequence[Sequence[str]]) -> int:
-    """Return the index of the header: the first row that is filled far enough to the right.
+    """Return the index of the header: the first row that is filled more than half as far as any.
 
-    That is more than half as far as any other; titles, comments and `sep=;` are not.
+    A row is filled as far to the right as its last filled cell; titles and `sep=;` are less.
     """
     ends = [max((at for at, cell in enumerate(row, 1) if cell.strip()), default=0) for row in rows]
     return next((at for at, end in enumerate(ends) if 2 * end > max(ends)), 0)
@@ -2613,16 +2605,16 @@ def read_handles(
     a row whose platform isn't Instagram. An address speaks for itself.
     """
     header = fold(column.header)
-    is_instagram = bool(NAMES_INSTAGRAM.search(header))
-    allows_words = is_named or is_instagram or bool(HANDLE_HEADER.fullmatch(header))
-    is_certain = is_instagram and not OTHER_NETWORK_HEADER.search(header)
+    names_instagram = NAMES_INSTAGRAM.search(header)
+    allows_words = is_named or names_instagram or HANDLE_HEADER.fullmatch(header)
+    is_certain = names_instagram and not OTHER_NETWORK_HEADER.search(header)
     others = [] if is_certain else [each for each in columns if each is not column]
     platforms = [each for each in others if each.is_platform()]
     handles = []
     for row in rows:
-        handle = parse_handle(row.cells[column.position])
+        handle = parse_handle(row.cell(column))
         if handle.kind in (HandleKind.MENTION, HandleKind.WORD):
-            if not all(is_on_instagram(row.cells[each.position]) for each in platforms):
+            if not all(is_instagram(row.cell(platform)) for platform in platforms):
                 handle = Handle(None, HandleKind.ELSEWHERE)
             elif handle.kind is HandleKind.WORD and not allows_words:
                 handle = Handle(None, HandleKind.UNSURE)
@@ -2633,7 +2625,7 @@ def read_handles(
     return handles
 
 
-def is_on_instagram(platform: str) -> bool:
+def is_instagram(platform: str) -> bool:
     """Return whether the platform that a row names is Instagram; `no IG` denies it."""
     return bool(NAMES_INSTAGRAM.search(platform)) and not NO_INSTAGRAM.search(platform)
 
