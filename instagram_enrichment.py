@@ -230,7 +230,7 @@ OTHER_NETWORK = re.compile(
     rf"|\b(?:{DISTINCT_NETWORKS}|x|fb|youtu|t)\.[a-z]{{2,3}}/|/status/",
     re.IGNORECASE,
 )
-NAMES_INSTAGRAM = re.compile(r"instagr\.?am|(?<![^\W_])(?:insta|ig)(?![^\W_])", re.IGNORECASE)
+NAMES_INSTAGRAM = re.compile(r"instagram|(?<![^\W_])(?:insta|ig)(?![^\W_])", re.IGNORECASE)
 NO_INSTAGRAM = re.compile(
     r"(?<![\w.@])(?:no|not|non|sin|sem|sans|kein|ohne|without)\b(?!\.).{0,20}?(?<![\w.@])"
     r"(?:instagram|insta|ig)(?!\w)",

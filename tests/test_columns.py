@@ -106,6 +106,12 @@ TAKEN = [
     ("Handle,GENRE,Details", "velmo~osk.arwen~tam", "Handle", "velmo osk.arwen tam"),
     # What looks like another network, and isn't
     ("Handle,Contacted", "{},x", "Handle", ALL),
+    (
+        "Handle,Site",
+        "velmo,tiktok.com/@v~osk,osk.example~tam,tam.example",
+        "Handle",
+        "velmo osk tam",
+    ),
     ("Handle,Max price", "{},10", "Handle", ALL),
     ("Handle,Likes", "@x.{},5", "Handle", " ".join(f"x.{user}" for user in USERS)),
 ]
@@ -213,6 +219,18 @@ def test_a_list_that_is_not_plain_is_refused_with_its_columns_and_the_flag(
         assert each in result.log
     assert "no usable" in words or "--username-column" in result.log
     assert world.standin.log == [] and not world.output.exists()
+
+
+def test_the_name_of_the_file_may_say_that_a_list_is_of_instagram(
+    world: World, cached_entry: Callable[..., dict[str, Any]]
+) -> None:
+    world.remember(*map(cached_entry, USERS))
+    for name, code in (("creators.csv", 2), ("ig_creators.csv", 0), ("x.csv", 2)):
+        world.input = world.folder / name
+        world.input.write_text("Username,TikTok\n" + rows_of("{},@{}_tt"))
+        assert world.run().code == code
+    world.input.write_text("Username\n" + rows_of("{}"))  # the letter names no network
+    assert world.run().code == 0
 
 
 def test_the_flag_of_a_refusal_can_be_pasted_where_one_column_is_left(world: World) -> None:
