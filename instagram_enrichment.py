@@ -2620,8 +2620,9 @@ def read_handles(
                 handle = Handle(None, HandleKind.UNSURE)
         handles.append(handle)
     if not any(handle.username for handle in handles):
-        where = "".join(f"; {platform} says the network" for platform in platforms)
-        raise UnusableError(f"has no usable handle in column {column}{where}")
+        networks = "".join(f", whose network is in {platform}" for platform in platforms)
+        what = f"has no usable handle in column {column}{networks}"
+        raise UnusableError(f"{what}: {list_columns(columns, '--username-column')}")
     return handles
 
 
