@@ -2463,7 +2463,7 @@ def parse_sheet(text: str, name: str, named: Mapping[str, str]) -> Sheet:
         Column(
             position=at,
             header=" ".join(title.split()),
-            cells=[row.cells[at] for row in rows if row.cells[at].strip()],
+            cells=[cell for row in rows if (cell := row.cells[at]).strip()],
             rows=len(rows),
         )
         for at, title in header.cells.items()
@@ -2551,12 +2551,12 @@ def split_raw(text: str) -> tuple[str, str, str]:
 
 def closes_quotes(line: str, delimiter: str) -> bool:
     """Return whether the quotes in the raw text of a row are closed, and in this very row."""
-    if LINE_END.search(line):
-        try:  # a quote that has swallowed rows ends in the middle of a cell
-            next(csv.reader([line], delimiter=delimiter, strict=True))
-        except csv.Error:
-            return False
-    return delimiter.join(RAW_CELLS[delimiter].findall(line)) == line
+    if not LINE_END.search(line):
+        return delimiter.join(RAW_CELLS[delimiter].findall(line)) == line
+    try:  # a quote that has swallowed rows ends in the middle of a cell
+        return bool(next(csv.reader([line], delimiter=delimiter, strict=True)))
+    except csv.Error:
+        return False
 
 
 def check_header(header: Row) -> None:
