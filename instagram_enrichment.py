@@ -210,7 +210,7 @@ PROFILE_ADDRESS = re.compile(
     (?:(?:stories|_u)/+)? (?:@|%40)?
     (?!(?:p|reels?|tv|stories|highlights|_u|explore|accounts|direct|about|share|s|n|web|legal
         |developer|popular|challenge|oauth|graphql|api|invites|channel|ar|a|_n|guides?|lite|igtv
-        |topics|music|create|login|locations|nametag|qr|www\.[\w.]*)(?![\w.]))  # not of a post, …
+        |topics|music|create|login|locations|nametag|qr|www\.[\w.]*)(?![\w.]*\w))  # nor of a post
     (?!(?-i:[A-Z]\w*[ ][A-Z]))  # not with a person's name: instagram.com/Ana Rios
     ([\w.]+)
     (?![\w.%@:…*+&~‐–-])  # not cut off: ana…
@@ -223,9 +223,9 @@ DISTINCT_NETWORKS = (  # which are known as the beginning of a header's word, to
     r"pinterest|twitch|telegram|blue ?sky|reddit|discord|tumblr|we ?chat|weibo|douyin|kwai|spotify|"
     r"sound ?cloud|only ?fans|patreon|substack|git ?hub|pay ?pal|vimeo"
 )
-SHORT_NETWORKS = "x|yt|fb|tt|tk|vk|snap|kick|bsky"
+SHORT_NETWORKS = "yt|fb|tt|tk|vk|bsky"
 OTHER_NETWORK = re.compile(
-    rf"(?<![\w.@-])(?:{DISTINCT_NETWORKS}|{SHORT_NETWORKS})"
+    rf"(?<![\w.@-])(?:{DISTINCT_NETWORKS}|{SHORT_NETWORKS}|x|snap|kick)"
     r"(?:(?![\w-]|\.\w)|\.(?:com|net|tv|app)\b)"  # not inside a name: @ana.tiktok, tiktok.ana
     rf"|\b(?:{DISTINCT_NETWORKS}|x|fb|youtu|t)\.[a-z]{{2,3}}/|/status/",
     re.IGNORECASE,
@@ -245,9 +245,9 @@ SAYS_NONE = re.compile(
 )
 LABEL = re.compile(  # of check boxes, links, totals and headers; numbers, counts and websites
     r"(?:yes|no|true|false|y|n|ok|si|sim|nao|oui|non|ja|nein|verdadero|falso|verdadeiro|vrai|faux|"
-    r"wahr|falsch|vero|link|url|here|view|open|total|name|handle|username|user|account|profile|"
-    r"instagram|insta|ig|followed|contacted|posted|pending|active|inactive|"
-    r"[\d._]*\d[._]*(?:k|m|b|mn|mio?|mil|tsd)?|www\.[\w.-]*|[\w.-]*\.(?:com|net|org))\.?",
+    r"wahr|falsch|vero|link|url|here|view|open|total|name|handle|username|user|usuario|account|"
+    r"profile|instagram|insta|ig|followed|contacted|posted|pending|active|inactive|"
+    r"[\d._]*\d[._]*(?:k|m|b|mn|mio?|mil|tsd)?|www\.[\w.-]*|[\w.-]*\.(?:com|net|org)(?:\.\w\w)?)\.?",
     re.IGNORECASE,
 )
 
@@ -310,7 +310,7 @@ def parse_username(text: str) -> str | None:
 
     One period at its end ends a sentence; several say that the rest of the name was cut off.
     """
-    name = text.rstrip("/-").lower().removesuffix(".")
+    name = text.rstrip("/").lower().removesuffix(".")
     return name if USERNAME.fullmatch(name) and not name.endswith(".") else None
 
 
@@ -2190,18 +2190,24 @@ OTHER_HEADER = re.compile(  # about something other than whose row it is
     r"\b(?:followers?|following|followed|seguidores|seguidos|bio|biography|description|category|"
     r"categoria|genre|type|tipo|e ?mail|mail|phone|manager|agent|agency|owner|friends?|referred|"
     r"mentions?|mentioned|tags|tagged|hashtags?|comments?|captions?|notes?|notas?|posts?|likes?|"
-    r"views|reach|engagement|rate|er|counts?|number|score|rank|tier|date|status|verified|"
-    r"price|cost|country|city|language|age|gender|password|picture|photo|image|avatar)\b"
+    r"views|reach|engagement|rate|er|counts?|number|score|rank|tier|date|status|verified|niche|"
+    r"topics?|content|campaign|growth|audience|dms?|price|cost|country|city|language|age|gender|"
+    r"password|picture|photo|image|avatar)\b"
 )
 PLATFORM_HEADER = re.compile(
     r"\b(?:platform|network|social|channel|service|app|plataforma|plattform|plateforme|piattaforma|"
     r"netzwerk|redes?|red|rrss|reseaux?|canal|kanal)s?\b"
 )
-OTHER_NETWORK_HEADER = re.compile(rf"\b(?:{DISTINCT_NETWORKS}|(?:{SHORT_NETWORKS})\b)")
+OTHER_NETWORK_HEADER = re.compile(rf"\b(?:{DISTINCT_NETWORKS}|(?:{SHORT_NETWORKS})\b)|^x\b")
+NETWORK = re.compile(
+    rf"instagram|insta|ig|{DISTINCT_NETWORKS}|{SHORT_NETWORKS}|snap|kick", re.IGNORECASE
+)
+SINGLE_X = re.compile(r"(?<![\w.])x(?![\w.])", re.IGNORECASE)  # a check mark, or `Nike x Adidas`
 WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # `instagramHandle`
 
 
-class Column(NamedTuple):
+@dataclass(frozen=True)
+class Column:
     """A column of the list."""
 
     position: int  # from 0
@@ -2209,19 +2215,24 @@ class Column(NamedTuple):
     cells: list[str]  # those that are not blank
     rows: int  # of the list
 
+    @functools.cached_property
+    def words(self) -> str:
+        """The header, folded."""
+        return fold(self.header)
+
+    @functools.cached_property
     def sample(self) -> list[str]:
-        """Return some cells, evenly spread over those that don't say "none"."""
+        """Some cells, evenly spread over those that don't say "none"."""
         cells = [cell for cell in self.cells if not SAYS_NONE.fullmatch(cell.strip())]
         return cells[:: 1 + len(cells) // SAMPLE_SIZE]
 
     def candidate_kind(self) -> int | None:
         """Return 1, 2 or 3 for a candidate, the strongest first; None if it is none."""
-        header = fold(self.header)
-        names_instagram = NAMES_INSTAGRAM.search(header)
-        names_other = OTHER_NETWORK_HEADER.search(header)
-        if OTHER_HEADER.search(header) or (names_other and not names_instagram):
+        names_instagram = NAMES_INSTAGRAM.search(self.words)
+        names_other = OTHER_NETWORK_HEADER.search(self.words)
+        if OTHER_HEADER.search(self.words) or (names_other and not names_instagram):
             return None
-        kinds = Counter(parse_handle(cell).kind for cell in self.sample())
+        kinds = Counter(parse_handle(cell).kind for cell in self.sample)
         count = sum(kinds.values()) - kinds[HandleKind.EMPTY]
         addresses = kinds[HandleKind.ADDRESS]
         marked = addresses + kinds[HandleKind.MENTION]
@@ -2229,20 +2240,27 @@ class Column(NamedTuple):
         is_filled = 2 * len(self.cells) > self.rows
         if (is_filled and 2 * addresses > count) or (names_instagram and is_half_usable):
             return 1
-        if HANDLE_HEADER.fullmatch(header) and is_half_usable:
+        if HANDLE_HEADER.fullmatch(self.words) and is_half_usable:
             return 2
-        return 3 if NAME_HEADER.fullmatch(header) and 3 * marked >= 2 * count > 0 else None
+        return 3 if NAME_HEADER.fullmatch(self.words) and 3 * marked >= 2 * count > 0 else None
 
     def is_on_other_network(self) -> bool:
-        """Return whether most cells name another network; an x may be a check mark."""
-        cells = self.sample()
-        others = (cell for cell in cells if OTHER_NETWORK.search(cell) and cell.strip() not in "xX")
+        """Return whether most cells name another network than Instagram."""
+        cells = [SINGLE_X.sub("", cell) for cell in self.sample]
+        others = filter(OTHER_NETWORK.search, cells)
         return 2 * sum(not NAMES_INSTAGRAM.search(cell) for cell in others) > len(cells)
 
     def is_platform(self) -> bool:
-        """Return whether it says of each row on which network its handle is."""
+        """Return whether it says of each row on which network its handle is.
+
+        Either its header says so and a cell names a network, or most cells are names of networks.
+        """
         named = (NAMES_INSTAGRAM.search(cell) or OTHER_NETWORK.search(cell) for cell in self.cells)
-        return bool(PLATFORM_HEADER.search(fold(self.header))) and any(named)
+        if PLATFORM_HEADER.search(self.words) and any(named):
+            return True
+        return 2 * sum(bool(NETWORK.fullmatch(cell.strip())) for cell in self.sample) > len(
+            self.sample
+        )
 
     def __str__(self) -> str:
         """Show the header and the first values."""
@@ -2276,7 +2294,9 @@ def find_handle_column(
         what = f"names another network ('{printable(other.strip())}') and nowhere Instagram"
     else:
         what = f"has {'several columns' if found else 'no column'} that may hold Instagram handles"
-    raise UnusableError(f"{what}: {list_columns(found or columns, '--username-column')}")
+    passed_over = "; the lines above are filled less far, so they are no header"
+    listed = list_columns(found or columns, "--username-column")
+    raise UnusableError(f"{what}: {listed}{passed_over if above.strip() else ''}")
 
 
 def find_other_network(columns: Sequence[Column], name: str, headers: Sequence[str]) -> str | None:
@@ -2287,9 +2307,10 @@ def find_other_network(columns: Sequence[Column], name: str, headers: Sequence[s
     platforms = [cell for column in columns if column.is_platform() for cell in column.cells]
     if any(map(NAMES_INSTAGRAM.search, (*map(fold, (name, *headers)), *platforms))):
         return None
-    others = [name] if re.search(DISTINCT_NETWORKS, fold(name)) else []  # x.csv names none
+    others = [name] if re.search(rf"\b(?:{DISTINCT_NETWORKS})", fold(name)) else []
     others += [header for header in headers if OTHER_NETWORK_HEADER.search(fold(header))]
-    others += [column.cells[0] for column in columns if column.is_on_other_network()]
+    for column in columns:
+        others += filter(OTHER_NETWORK.search, column.cells if column.is_on_other_network() else [])
     return others[0] if others else None
 
 
@@ -2309,16 +2330,19 @@ def named_column(columns: Sequence[Column], header: str, flag: str) -> Column:
 
 
 def header_key(header: str) -> str:
-    """Return what headers share that count as the same; an accent may be composed in two ways."""
-    return unicodedata.normalize("NFC", " ".join(header.split())).casefold()
+    """Return what headers share that differ only in case, space and invisible marks."""
+    return " ".join(plain(header).split()).casefold()
 
 
 def list_columns(columns: Sequence[Column], flag: str) -> str:
     """Say which columns there are to choose from, with their first values, and the flag for it."""
     listed = ", ".join(map(str, columns[:LISTED_COLUMNS]))
     more = f" and {len(columns) - LISTED_COLUMNS} more" if len(columns) > LISTED_COLUMNS else ""
-    header = columns[0].header if len(columns) == 1 else "HEADER"
-    return f'{listed}{more}; name the right one with {flag} "{printable(header)}"'
+    header = columns[0].header if len(columns) == 1 else ""
+    can_be_pasted = re.fullmatch(r'[^"$`\\!]+', header) and printable(header) == header
+    return (
+        f'{listed}{more}; name the right one with {flag} "{header if can_be_pasted else "HEADER"}"'
+    )
 
 
 # ==================================================================================================
@@ -2457,12 +2481,12 @@ def parse_sheet(text: str, name: str, named: Mapping[str, str]) -> Sheet:
     rows = list(read_rows(body, delimiter, width))
     above = text[: len(text) - len(body)] + "".join(row.text for row in rows[:header_index])
     below = body[sum(len(row.text) for row in rows) :]
+    check_header(rows[: header_index + 1])
     header, *rows = rows[header_index:]
-    check_header(header)
     columns = [
         Column(
             position=at,
-            header=" ".join(title.split()),
+            header=" ".join(plain(title).split()),
             cells=[cell for row in rows if (cell := row.cells[at]).strip()],
             rows=len(rows),
         )
@@ -2515,10 +2539,13 @@ def score(delimiter: str, rows: Sequence[Sequence[str]]) -> tuple[float, ...]:
 def index_of_header(rows: Sequence[Sequence[str]]) -> int:
     """Return the index of the header: the first row that is filled more than half as far as any.
 
-    A row is filled as far to the right as its last filled cell; titles and `sep=;` are less.
+    A row is filled as far to the right as its last filled cell; titles and `sep=;` are less. So
+    that `,,Instagram,,` above it isn't the header, half as many cells have to be filled, too.
     """
-    ends = [max((at for at, cell in enumerate(row, 1) if cell.strip()), default=0) for row in rows]
-    return next((at for at, end in enumerate(ends) if 2 * end > max(ends)), 0)
+    filled = [[at for at, cell in enumerate(row, 1) if cell.strip()] for row in rows]
+    far, most = max(max(each, default=0) for each in filled), max(map(len, filled))
+    fits = (2 * max(each, default=0) > far and 2 * len(each) >= most for each in filled)
+    return next((at for at, is_header in enumerate(fits) if is_header), 0)
 
 
 def read_rows(text: str, delimiter: str, width: int) -> Iterator[Row]:
@@ -2559,16 +2586,17 @@ def closes_quotes(line: str, delimiter: str) -> bool:
         return False
 
 
-def check_header(header: Row) -> None:
-    """Raise UnusableError if the row of the header is one of the list."""
-    for cell in map(str.strip, header.cells.values()):
-        username, kind = parse_handle(cell)
-        is_marked = kind in (HandleKind.ADDRESS, HandleKind.MENTION) and len(cell.split()) == 1
-        if is_marked and not LABEL.fullmatch(username or ""):  # `@handle` is a header
-            raise UnusableError(
-                f"has '{printable(cell)}' in row {header.number}, which should name the columns: "
-                "add a row that names them all"
-            )
+def check_header(rows: Iterable[Row]) -> None:
+    """Raise UnusableError if the row of the header, or one above it, is an entry of the list."""
+    for number, _, cells, *_ in rows:
+        for cell in map(str.strip, (cells[at] for at in cells if at is not None)):
+            username, kind = parse_handle(cell)
+            is_marked = kind in (HandleKind.ADDRESS, HandleKind.MENTION) and len(cell.split()) == 1
+            if is_marked and not LABEL.fullmatch(username or ""):  # `@handle` is a header
+                raise UnusableError(
+                    f"has '{printable(cell)}' in row {number}, where the columns should be named: "
+                    "add a row that names them all, or put texts with commas in quotes"
+                )
 
 
 def place_columns(
@@ -2604,10 +2632,9 @@ def read_handles(
     That is a bare word in a column that neither its header nor the user calls one of handles, and
     a row whose platform isn't Instagram. An address speaks for itself.
     """
-    header = fold(column.header)
-    names_instagram = NAMES_INSTAGRAM.search(header)
-    allows_words = is_named or names_instagram or HANDLE_HEADER.fullmatch(header)
-    is_certain = names_instagram and not OTHER_NETWORK_HEADER.search(header)
+    names_instagram = NAMES_INSTAGRAM.search(column.words)
+    allows_words = is_named or names_instagram or HANDLE_HEADER.fullmatch(column.words)
+    is_certain = names_instagram and not OTHER_NETWORK_HEADER.search(column.words)
     others = [] if is_certain else [each for each in columns if each is not column]
     platforms = [each for each in others if each.is_platform()]
     handles = []

@@ -57,6 +57,7 @@ TAKEN = [
     ("YouTube,Instagram", "youtube.com/@{}_yt,@{}", "Instagram", ALL),
     ("Instagram,Platform", "@{},TikTok", "Instagram", ALL),
     ("Handle,IG", "@{},yes", "Handle", ALL),
+    ("Handle,IG DM", "@{},sent", "Handle", ALL),
     ("Handle,Instagram", "@{},350000", "Handle", ALL),
     ("Instagram followers,Instagram handle", "350000,{}", "Instagram handle", ALL),
     ("Instagram tier,Account category,IG", "micro,food,@{}", "IG", ALL),
@@ -88,6 +89,7 @@ TAKEN = [
         "- velmo -",
     ),
     ("Handle,Network", "@{},Food", "Handle", ALL),  # names no network
+    ("Handle,Where", "velmo,Instagram~osk,TikTok~tam,IG~@rua,", "Handle", "velmo - tam -"),
     (
         "Handle (IG or TikTok),Social media platform used",
         "velmo,Instagram~osk,TikTok~@tam,TikTok~instagram.com/rua,TikTok~@quo,",
@@ -112,6 +114,9 @@ TAKEN = [
         "Handle",
         "velmo osk tam",
     ),
+    ("Handle,Campaign", "{},Nike x Zara", "Handle", ALL),
+    ("username,followers_x,followers_y", "{},1,2", "username", ALL),  # as pandas joins tables
+    ("Username,Snap size,Kick-off", "{},2,3", "Username", ALL),
     ("Handle,Max price", "{},10", "Handle", ALL),
     ("Handle,Likes", "@x.{},5", "Handle", " ".join(f"x.{user}" for user in USERS)),
 ]
@@ -147,6 +152,7 @@ REFUSED = [
     ("Username,Link", "{},https://x.example/{}/status/1", "/status/1')"),
     ("Name,TikTok", "Nira,@{}", "('TikTok') | 'Name' (Nira, Nira, Nira), 'TikTok' (@nira.voss,"),
     ("youtube_handle,handle", "@{},{}", "('youtube_handle') | 'handle' (nira.voss"),
+    ("Handle,Where", "a,shop~b,TikTok~c,TikTok", "('TikTok') and nowhere | 'Handle' (a, b, c)"),
     ("Username,Link", "a,tiktok.com/@a~b,tiktok.com/@b~c,instagram.com/c", "('tiktok.com/@a')"),
     ("Name,X account", "@{},{}", "('X account') | 'Name' (@nira"),
     ("Handle,Platform", "@{},TikTok", "('TikTok') | 'Handle' (@nira.voss"),
@@ -167,6 +173,12 @@ REFUSED = [
         "Where,City",
         "instagram.com/velmo,~,Bari~,Rome~,Pisa",
         "no column | 'Where' (instagram.com/v",
+    ),
+    ('First "name"', "{}", 'no column | --username-column "HEADER"'),  # it can't be pasted
+    (
+        "Handle,City,Bio\na,b,c,d,e,f,g",
+        "osk~tam",
+        "no column | the lines above are filled less far",
     ),
     ("User story,Name", "{},Nira", "no column | 'User story' (nira.voss"),
     ("Name,Where", "Nira,@{}", "no column | 'Where' (@nira.voss"),
@@ -259,7 +271,7 @@ def test_a_refusal_lists_thirty_columns_at_most_and_shortens_what_is_long(world:
         ("Handle,Other", "Other", "Other"),
         ("Handle, OTHER  one ", "other one", "OTHER one"),
         ("Handle,Wo steht es?", "Wo steht es?", "Wo steht es?"),
-        ("Handle,Gro\u0308\u00dfe", "GR\u00d6SSE", "Gro\u0308\u00dfe"),
+        ("Handle,Gro\u0308\u00dfe", "GR\u00d6SSE", "Gr\u00f6\u00dfe"),
         ("Handle,Followers", "Followers", "Followers"),
         ("Handle,TikTok", "TikTok", "TikTok"),
         ("Handle,,Mail", "", ""),

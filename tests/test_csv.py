@@ -179,6 +179,7 @@ def test_a_filled_cell_is_quoted_where_it_has_to_be(
         ("Name,City; land,Handle\nOsk,Bari; Italy,osk\n", "Name|City; land|Handle"),
         ('Handle;"A, b"\n@osk;"a, b\nc, d"\n', 'Handle|"A, b"'),
         ('Handle,"A; b"\n@osk,"a; b\nc; d"\n', 'Handle|"A; b"'),
+        (",,Instagram,,\nName,City,Type,Handle,ER\nO,Bari,a,@osk,1\n", "Name|City|Type|Handle|ER"),
         ("sep=,\nName,Handle\nO,osk\n", "Name|Handle"),
         ("# by hand,,,,\nName,Handle\nO,osk\n", "Name|Handle"),
         (",\n\n  ,\nName,Handle,City\nO,osk,Bari\n", "Name|Handle|City"),
@@ -201,6 +202,7 @@ def test_the_delimiter_and_the_header_are_told_by_the_first_rows(
         "\n,,\nhttps://www.instagram.com/osk/\n@tam\n",
         "Osk,instagram.com/osk\nTam,\n",
         "@Osk,Handle\n@tam,bea\n",
+        'Link,Name\nhttps://instagram.com/osk,Osk\n,"Lost",Jr,x,y\n',  # a text with commas
         "Handle\n@osk,a,b\n@tam,c,d\n",  # filled twice as far to the right as what stands above
     ],
 )
@@ -209,7 +211,7 @@ def test_a_list_without_a_header_is_refused(world: World, text: str) -> None:
     result = world.run()
     assert result.code == 2
     assert re.search(
-        r" has '.*[Oo]sk.*' in row \d, which should name the columns: add a row", result.log
+        r" has '.*[Oo]sk.*' in row \d, where the columns should be named: add a row", result.log
     )
 
 

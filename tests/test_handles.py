@@ -112,7 +112,7 @@ UNUSABLE = {
         No Instagram | @ana (no IG) | @ana - not on Instagram | sin Instagram | noig""",
     LABEL: """yes | No | nein | Verdadero | TRUE | ok | Link | url | here | Total | Username |
         handle | Instagram | ig | followed | 350000 | 12345 | 12.5K | 350mil | 1.2M | 1_000 |
-        www.osk.example | osk.com | instagram.com | osk.net""",
+        www.osk.example | osk.com | instagram.com | osk.net | osk.com.br""",
     SEVERAL: """@nirabel.voss and @quillo_tam | @a\n@b | IG: @a, @b |
         https://www.instagram.com/osk/, https://www.instagram.com/tam/""",
     ELSEWHERE: """x | @name - TikTok | TikTok: @a | @a - IG / @b - YT | X: @malcolm | tik-tok |
@@ -130,7 +130,8 @@ UNUSABLE = {
         name (IG) | IG: name | nira - IG | nirabel.voss\nquillo_tam | nirabel.voss&y=1 |
         https://www.instagram.com/p/Cq1w2E3r4T5/ | https://www.instagram.com/reel/Cq1w2E3r4T5/ |
         instagram.com/P/Cq1 | instagram.com/Reel/Cq1 | instagram.com/_u/p/Cq1 |
-        instagram.com/igtv/abc | https://www.instagram.com/stories/highlights/31415/ |
+        instagram.com/igtv/abc | instagram.com/explore. | @osk- |
+        https://www.instagram.com/stories/highlights/31415/ |
         https://www.instagram.com/explore/ | https://www.instagram.com/ |
         https://www.instagram.com/accounts/login/?next=/osk/ |
         https://www.instagram.com/{"x" * 31} | https://www.instagram.com/nirabel-voss/ |
