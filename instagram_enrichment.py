@@ -2253,14 +2253,12 @@ class Column:
     def is_platform(self) -> bool:
         """Return whether it says of each row on which network its handle is.
 
-        Either its header says so and a cell names a network, or most cells are names of networks.
+        Its header says so and a cell names a network, or most cells are names of networks.
         """
+        names = sum(NETWORK.fullmatch(cell.strip()) is not None for cell in self.sample)
         named = (NAMES_INSTAGRAM.search(cell) or OTHER_NETWORK.search(cell) for cell in self.cells)
-        if PLATFORM_HEADER.search(self.words) and any(named):
-            return True
-        return 2 * sum(bool(NETWORK.fullmatch(cell.strip())) for cell in self.sample) > len(
-            self.sample
-        )
+        is_called_so = PLATFORM_HEADER.search(self.words) is not None
+        return 2 * names > len(self.sample) or (is_called_so and any(named))
 
     def __str__(self) -> str:
         """Show the header and the first values."""
@@ -2294,9 +2292,7 @@ def find_handle_column(
         what = f"names another network ('{printable(other.strip())}') and nowhere Instagram"
     else:
         what = f"has {'several columns' if found else 'no column'} that may hold Instagram handles"
-    passed_over = "; the lines above are filled less far, so they are no header"
-    listed = list_columns(found or columns, "--username-column")
-    raise UnusableError(f"{what}: {listed}{passed_over if above.strip() else ''}")
+    raise UnusableError(f"{what}: {list_columns(found or columns, '--username-column')}")
 
 
 def find_other_network(columns: Sequence[Column], name: str, headers: Sequence[str]) -> str | None:
@@ -2309,8 +2305,8 @@ def find_other_network(columns: Sequence[Column], name: str, headers: Sequence[s
         return None
     others = [name] if re.search(rf"\b(?:{DISTINCT_NETWORKS})", fold(name)) else []
     others += [header for header in headers if OTHER_NETWORK_HEADER.search(fold(header))]
-    for column in columns:
-        others += filter(OTHER_NETWORK.search, column.cells if column.is_on_other_network() else [])
+    elsewhere = [column for column in columns if column.is_on_other_network()]
+    others += [cell for column in elsewhere for cell in column.cells if OTHER_NETWORK.search(cell)]
     return others[0] if others else None
 
 
@@ -2338,11 +2334,7 @@ def list_columns(columns: Sequence[Column], flag: str) -> str:
     """Say which columns there are to choose from, with their first values, and the flag for it."""
     listed = ", ".join(map(str, columns[:LISTED_COLUMNS]))
     more = f" and {len(columns) - LISTED_COLUMNS} more" if len(columns) > LISTED_COLUMNS else ""
-    header = columns[0].header if len(columns) == 1 else ""
-    can_be_pasted = re.fullmatch(r'[^"$`\\!]+', header) and printable(header) == header
-    return (
-        f'{listed}{more}; name the right one with {flag} "{header if can_be_pasted else "HEADER"}"'
-    )
+    return f'{listed}{more}; name the right one with {flag} "HEADER"'
 
 
 # ==================================================================================================

@@ -174,12 +174,6 @@ REFUSED = [
         "instagram.com/velmo,~,Bari~,Rome~,Pisa",
         "no column | 'Where' (instagram.com/v",
     ),
-    ('First "name"', "{}", 'no column | --username-column "HEADER"'),  # it can't be pasted
-    (
-        "Handle,City,Bio\na,b,c,d,e,f,g",
-        "osk~tam",
-        "no column | the lines above are filled less far",
-    ),
     ("User story,Name", "{},Nira", "no column | 'User story' (nira.voss"),
     ("Name,Where", "Nira,@{}", "no column | 'Where' (@nira.voss"),
     ("Manager username,Email", "{},n@voss.example", "no column | 'Manager username' (nira.voss"),
@@ -245,12 +239,12 @@ def test_the_name_of_the_file_may_say_that_a_list_is_of_instagram(
     assert world.run().code == 0
 
 
-def test_the_flag_of_a_refusal_can_be_pasted_where_one_column_is_left(world: World) -> None:
+def test_the_flag_that_a_refusal_names_takes_the_column(world: World) -> None:
     world.live(*USERS)
     world.input.write_text("User Name,retweet\n" + rows_of("{},5"))
-    flag = re.search(r'(--username-column) "(.*)"', world.run().log)
-    assert flag is not None
-    assert world.run(*flag.groups()).code == 0
+    listed = re.search(r": '(.*?)' \(.*; name the right one with (\S+) \"HEADER\"", world.run().log)
+    assert listed is not None
+    assert world.run(listed[2], listed[1]).code == 0
     assert world.standin.names == USERS
 
 
