@@ -263,7 +263,7 @@ def test_a_refusal_lists_thirty_columns_at_most_and_shortens_what_is_long(world:
     ("header", "named", "taken"),
     [
         ("Handle,Other", "Other", "Other"),
-        ("Handle, OTHER  one ", "other one", "OTHER one"),
+        ("Handle, OTHER  one ", " other   one", "OTHER one"),
         ("Handle,Wo steht es?", "Wo steht es?", "Wo steht es?"),
         ("Handle,Gro\u0308\u00dfe", "GR\u00d6SSE", "Gr\u00f6\u00dfe"),
         ("Handle,Followers", "Followers", "Followers"),
