@@ -2250,8 +2250,9 @@ class Column:
         others = filter(OTHER_NETWORK.search, cells)
         return 2 * sum(not NAMES_INSTAGRAM.search(cell) for cell in others) > len(cells)
 
+    @functools.cached_property
     def is_platform(self) -> bool:
-        """Return whether it says of each row on which network its handle is.
+        """Whether it says of each row on which network its handle is.
 
         Its header says so and a cell names a network, or most cells are names of networks.
         """
@@ -2300,7 +2301,7 @@ def find_other_network(columns: Sequence[Column], name: str, headers: Sequence[s
 
     It may be the file's name, a header or a line above it, or a cell of `columns`.
     """
-    platforms = [cell for column in columns if column.is_platform() for cell in column.cells]
+    platforms = [cell for column in columns if column.is_platform for cell in column.cells]
     if any(map(NAMES_INSTAGRAM.search, (*map(fold, (name, *headers)), *platforms))):
         return None
     others = [name] if re.search(rf"\b(?:{DISTINCT_NETWORKS})", fold(name)) else []
@@ -2628,7 +2629,7 @@ def read_handles(
     allows_words = is_named or names_instagram or HANDLE_HEADER.fullmatch(column.words)
     is_certain = names_instagram and not OTHER_NETWORK_HEADER.search(column.words)
     others = [] if is_certain else [each for each in columns if each is not column]
-    platforms = [each for each in others if each.is_platform()]
+    platforms = [each for each in others if each.is_platform]
     handles = []
     for row in rows:
         handle = parse_handle(row.cell(column))
