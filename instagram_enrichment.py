@@ -208,9 +208,10 @@ PROFILE_ADDRESS = re.compile(
     (?<![\w.@/=-])  # not within another site's address
     (?:https?:?/{0,3})? (?:w{2,4}\.|m\.)? instagr(?:am\.com|\.am) (?::443)? /+
     (?:(?:stories|_u)/+)? (?:@|%40)?
+    # not of a post, a hashtag or the like
     (?!(?:p|reels?|tv|stories|highlights|_u|explore|accounts|direct|about|share|s|n|web|legal
         |developer|popular|challenge|oauth|graphql|api|invites|channel|ar|a|_n|guides?|lite|igtv
-        |topics|music|create|login|locations|nametag|qr|www\.[\w.]*)(?![\w.]*\w))  # nor of a post
+        |topics|music|create|login|locations|nametag|qr|www\.[\w.]*)(?![\w.]*\w))
     (?!(?-i:[A-Z]\w*[ ][A-Z]))  # not with a person's name: instagram.com/Ana Rios
     ([\w.]+)
     (?![\w.%@:…*+&~‐–-])  # not cut off: ana…
@@ -298,7 +299,7 @@ def parse_handle(cell: str) -> Handle:
 
 
 def plain(cell: str) -> str:
-    """Return a text without the invisible marks that copying leaves, and with a plain `@`."""
+    """Return a text without invisible marks, its accents composed, and with a plain `@`."""
     if not cell.isascii():
         visible = "".join(char for char in cell if unicodedata.category(char) != "Cf")
         cell = unicodedata.normalize("NFC", visible).replace("＠", "@")
@@ -2173,7 +2174,7 @@ class Lock:
 # Columns
 # ==================================================================================================
 
-SAMPLE_SIZE = 500  # cells that are looked at, about, so that 40,000 rows take seconds
+SAMPLE_SIZE = 500  # about so many cells are looked at, so that 40,000 rows take seconds
 LISTED_COLUMNS, VALUE_CHARACTERS = 30, 40  # in a message
 
 # What headers say, as `fold` writes them: in English, Spanish, Portuguese, French, German, Italian.
@@ -2211,7 +2212,7 @@ class Column:
     """A column of the list."""
 
     position: int  # from 0
-    header: str
+    header: str  # on one line
     cells: list[str]  # those that are not blank
     rows: int  # of the list
 
@@ -2304,6 +2305,7 @@ def find_other_network(columns: Sequence[Column], name: str, headers: Sequence[s
     platforms = [cell for column in columns if column.is_platform for cell in column.cells]
     if any(map(NAMES_INSTAGRAM.search, (*map(fold, (name, *headers)), *platforms))):
         return None
+    # A file may be called x.csv: its name has to be distinct.
     others = [name] if re.search(rf"\b(?:{DISTINCT_NETWORKS})", fold(name)) else []
     others += [header for header in headers if OTHER_NETWORK_HEADER.search(fold(header))]
     elsewhere = [column for column in columns if column.is_on_other_network()]
@@ -2316,7 +2318,8 @@ def named_column(columns: Sequence[Column], header: str, flag: str) -> Column:
 
     Raises UnusableError if there is none, or more than one.
     """
-    found = [column for column in columns if header_key(column.header) == header_key(header)]
+    key = one_line(header).casefold()
+    found = [column for column in columns if column.header.casefold() == key]
     if len(found) == 1:
         return found[0]
     if found:
@@ -2326,9 +2329,9 @@ def named_column(columns: Sequence[Column], header: str, flag: str) -> Column:
     raise UnusableError(f"{what}: {list_columns(columns, flag)}")
 
 
-def header_key(header: str) -> str:
-    """Return what headers share that differ only in case, space and invisible marks."""
-    return " ".join(plain(header).split()).casefold()
+def one_line(header: str) -> str:
+    """Return a header on one line, without invisible marks and surplus space."""
+    return " ".join(plain(header).split())
 
 
 def list_columns(columns: Sequence[Column], flag: str) -> str:
@@ -2479,7 +2482,7 @@ def parse_sheet(text: str, name: str, named: Mapping[str, str]) -> Sheet:
     columns = [
         Column(
             position=at,
-            header=" ".join(plain(title).split()),
+            header=one_line(title),
             cells=[cell for row in rows if (cell := row.cells[at]).strip()],
             rows=len(rows),
         )
@@ -2491,11 +2494,11 @@ def parse_sheet(text: str, name: str, named: Mapping[str, str]) -> Sheet:
     else:
         column = find_handle_column(columns, to_fill.values(), name, above)
     handles = read_handles(column, columns, rows, is_named="username" in named)
-    read = []
+    sheet_rows = []
     for row, handle in zip(rows, handles):
         wanted = tuple(field for field, each in to_fill.items() if not row.cell(each).strip())
-        read.append(Row(row.number, row.text, {}, row.cell(column), handle, wanted))
-    return Sheet(delimiter, above, header, read, below, column.header, to_fill)
+        sheet_rows.append(Row(row.number, row.text, {}, row.cell(column), handle, wanted))
+    return Sheet(delimiter, above, header, sheet_rows, below, column.header, to_fill)
 
 
 def find_header(text: str) -> tuple[str, int, int]:
@@ -2509,9 +2512,9 @@ def find_header(text: str) -> tuple[str, int, int]:
         first_rows[delimiter] = list(itertools.islice(filter(None, reader), FIRST_ROWS))
     if not any(map(str.strip, itertools.chain(*first_rows[","]))):
         raise UnusableError("is empty: its first row has to name the columns")
-    delimiter = max(DELIMITERS, key=lambda delimiter: score(delimiter, first_rows[delimiter]))
-    index = index_of_header(first_rows[delimiter])
-    return delimiter, index, len(first_rows[delimiter][index])
+    best = max(DELIMITERS, key=lambda each: score(each, first_rows[each]))
+    index = index_of_header(first_rows[best])
+    return best, index, len(first_rows[best][index])
 
 
 def score(delimiter: str, rows: Sequence[Sequence[str]]) -> tuple[float, ...]:
@@ -2581,15 +2584,17 @@ def closes_quotes(line: str, delimiter: str) -> bool:
 
 def check_header(rows: Iterable[Row]) -> None:
     """Raise UnusableError if the row of the header, or one above it, is an entry of the list."""
-    for number, _, cells, *_ in rows:
-        for cell in map(str.strip, (cells[at] for at in cells if at is not None)):
-            username, kind = parse_handle(cell)
-            is_marked = kind in (HandleKind.ADDRESS, HandleKind.MENTION) and len(cell.split()) == 1
-            if is_marked and not LABEL.fullmatch(username or ""):  # `@handle` is a header
-                raise UnusableError(
-                    f"has '{printable(cell)}' in row {number}, where the columns should be named: "
-                    "add a row that names them all, or put texts with commas in quotes"
-                )
+    cells = [
+        (row.number, row.cells[at].strip()) for row in rows for at in row.cells if at is not None
+    ]
+    for number, cell in cells:
+        username, kind = parse_handle(cell)
+        is_marked = kind in (HandleKind.ADDRESS, HandleKind.MENTION) and len(cell.split()) == 1
+        if is_marked and not LABEL.fullmatch(username or ""):  # `@handle` is a header
+            raise UnusableError(
+                f"has '{printable(cell)}' in row {number}, where the columns should be named: "
+                "add a row that names them all, or put texts with commas in quotes"
+            )
 
 
 def place_columns(
@@ -2608,7 +2613,7 @@ def place_columns(
         if field in named:
             places[field] = named_column(columns, named[field], flag)
         else:
-            same = [each for each in columns if header_key(each.header) == header_key(default)]
+            same = [each for each in columns if each.header.casefold() == default.casefold()]
             places[field] = same[0] if same else Column(next(added), default, [], rows=0)
     if len({column.position for column in places.values()}) < len(places):
         raise UnusableError(
