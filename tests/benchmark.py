@@ -18,30 +18,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
 
 from compressed import CompressedTime, Forever
-from standin import StandIn
+from standin import StandIn, cache_entry
 
 ROUNDS = 3  # of which the fastest counts
+BIOGRAPHY = "The biography of somebody: coffee, mountains and \u2615, write to us " * 2
 UNITS = {"h": 3600, "min": 60, "s": 1}
-
-
-def entry(name: str) -> dict[str, Any]:
-    return {
-        "username": name,
-        "full_name": name.title(),
-        "biography": f"The biography of {name}: coffee, mountains and \u2615, write to us " * 2,
-        "category_name": "Blogger",
-        "follower_count": 1000,
-        "is_business": True,
-        "is_verified": False,
-        "fetched_at": "2026-01-22T10:30:00+00:00",
-        "error": None,
-    }
 
 
 def write_files(folder: Path, rows: int, cached: int, others: int = 0) -> list[str]:
@@ -61,8 +48,12 @@ def write_files(folder: Path, rows: int, cached: int, others: int = 0) -> list[s
     state = folder / "state"
     state.mkdir()
     entries = [*names[:cached], *(f"other.{number}" for number in range(others))]
-    lines = (f'"{name}": {json.dumps(entry(name))}' for name in entries)
-    (state / "ig_cache.json").write_text("{\n" + ",\n".join(lines) + "\n" * bool(entries) + "}\n")
+    cached_lines = (
+        f'"{name}": {json.dumps(cache_entry(name, biography=BIOGRAPHY))}' for name in entries
+    )
+    (state / "ig_cache.json").write_text(
+        "{\n" + ",\n".join(cached_lines) + "\n" * bool(entries) + "}\n"
+    )
     files = {"-i": folder / "list.csv", "-o": folder / "out.csv", "--cache-dir": state}
     return [text for flag, path in files.items() for text in (flag, str(path))]
 

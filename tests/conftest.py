@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from compressed import CompressedTime
-from standin import StandIn, user
+from standin import StandIn, cache_entry, user
 
 import instagram_enrichment
 from instagram_enrichment import Profile, Sheet, fetched_now, read_sheet
@@ -186,19 +186,4 @@ def world(
 @pytest.fixture
 def cached_entry() -> Callable[..., dict[str, Any]]:
     """Makes a cache entry with the nine keys of the cache's format."""
-
-    def make(name: str, **changes: Any) -> dict[str, Any]:
-        entry = {
-            "username": name,
-            "full_name": name.title(),
-            "biography": f"The biography of {name}",
-            "category_name": "Blogger",
-            "follower_count": 1000,
-            "is_business": True,
-            "is_verified": False,
-            "fetched_at": "2026-01-22T10:30:00+00:00",
-            "error": None,
-        }
-        return {**entry, **changes}
-
-    return make
+    return cache_entry

@@ -59,6 +59,22 @@ def user(name: str) -> dict[str, Any]:
     }
 
 
+def cache_entry(name: str, **changes: Any) -> dict[str, Any]:
+    """The same profile as the program caches it: an entry with the nine keys of the format."""
+    entry = {
+        "username": name,
+        "full_name": name.title(),
+        "biography": f"The biography of {name}",
+        "category_name": "Blogger",
+        "follower_count": 1000,
+        "is_business": True,
+        "is_verified": False,
+        "fetched_at": "2026-01-22T10:30:00+00:00",
+        "error": None,
+    }
+    return {**entry, **changes}
+
+
 WAIT = "Please wait a few minutes before you try again."
 ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "401": data(
