@@ -15,7 +15,7 @@ The sections:
     Web address     the first source: Instagram's public web API
     Graph API       the second source: Meta's official API
     HTTP            one request at a time, and the retries
-    Fetching        the queue, the witness, and the pauses of an outage
+    Fetching        the queue and its passes, known profiles, and the pauses of an outage
     State on disk   cache, progress and lock
     Columns         which column holds the handles
     CSV             the list, in and out
@@ -32,11 +32,10 @@ The words that they share:
     open            a profile that is not settled, and could fill an empty cell
     withheld        an open profile that exists, but that the source does not show us
     answered        a profile that was fetched with data, or that is withheld: we are not blocked
-    live            a cached profile that has data, so that it is known to exist
-    witness         a live profile, or @instagram, that is fetched to find out whether a failure
-                    concerns only the profile that met it, or our access as a whole
-    way             how a source says that a profile is not found: an HTTP status and a kind
-    outage          the time in which not even a witness is answered; the run pauses
+    known profile   a cached profile with data, so that it is known to exist
+    outage          the time in which nothing can be fetched: five failures in a row, and not even a
+                    known profile is answered; the run pauses
+    pass            fetching once what is open; what may have failed by chance gets another
 
 Only data about a profile, or that it does not exist, is ever cached; a block or a network error
 never is. It runs on Linux and macOS.
@@ -69,6 +68,7 @@ import os
 import queue
 import random
 import re
+import ssl
 import stat
 import sys
 import threading
@@ -76,7 +76,7 @@ import time
 import unicodedata
 import urllib.parse
 from abc import ABC, abstractmethod
-from collections import Counter, OrderedDict
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -166,19 +166,10 @@ class Profile(NamedTuple):
         fields["error"] = fields["error"] or None  # other tools write an empty text for none
         return cls(**fields)
 
-    def completed_by(self, older: Profile | None) -> Profile:
-        """Return it with the texts and numbers that an older one, of another source, had beyond it.
-
-        Whether the account is verified or a business tells the source that was asked last.
-        """
-        if older is None or self.error or older.error:
-            return self
-        missing = {
-            name: getattr(older, name)
-            for name, kind in FIELD_TYPES.items()
-            if kind is not bool and getattr(self, name) in (None, "")
-        }
-        return self._replace(**missing)
+    @classmethod
+    def fetched_now(cls, username: str, values: Mapping[str, Any]) -> Profile:
+        """Make a profile of what was fetched just now; of `{"error": …}` if it has no data."""
+        return cls.from_values(username, {**values, "fetched_at": format_timestamp(time.time())})
 
 
 def format_timestamp(epoch: float) -> str:
@@ -419,7 +410,7 @@ Result = TypeVar("Result")
 
 
 class Deadline(NamedTuple):
-    """A moment to come; it has come when either of two clocks says so.
+    """A moment that has come when either of two clocks says so.
 
     Neither is enough: the monotonic clock stands still while the machine sleeps, and the wall clock
     is wrong once somebody has set it back.
@@ -438,22 +429,6 @@ class Deadline(NamedTuple):
         return min(self.wall - time.time(), self.monotonic - time.monotonic())
 
 
-class Stopwatch(NamedTuple):
-    """The moment when something began, on the same two clocks."""
-
-    wall: float  # epoch seconds
-    monotonic: float
-
-    @classmethod
-    def start(cls) -> Stopwatch:
-        """Start now."""
-        return cls(time.time(), time.monotonic())
-
-    def elapsed(self) -> float:
-        """Return the seconds since the start, those in which the machine slept included."""
-        return max(time.time() - self.wall, time.monotonic() - self.monotonic)
-
-
 class Waiter:
     """The one place where the run waits, and where a signal takes effect.
 
@@ -461,18 +436,14 @@ class Waiter:
     other time is noted and ends the next wait, so that none lands in the middle of a write or in a
     library's lock. Of several signals the first is the one that is reported. Signals that the
     program was told to ignore (by nohup, or by a script that starts it in the background) stay
-    ignored.
-
-    While it waits, it calls `show` every half second, if that is given: with what it waits for, and
-    the seconds that this takes at least.
+    ignored. `show` is told what is waited for, every half second.
 
     Use as a context manager, in the main thread. On exit the handlers before it are put back; once
     a signal has come, all three are ignored instead, as the program is about to end.
     """
 
-    def __init__(self, show: Callable[[str, float], None] | None = None) -> None:
+    def __init__(self, show: Callable[[str], None] | None = None) -> None:
         self._show = show
-        self._interval = REDRAW_INTERVAL if show else POLL_INTERVAL
         self._received: signal.Signals | None = None
         self._is_waiting = False
         self._previous: dict[signal.Signals, Any] = {}
@@ -486,8 +457,10 @@ class Waiter:
         for each, handler in self._previous.items():
             signal.signal(each, signal.SIG_IGN if self._received else handler)
 
-    def wait_for(self, blocking: Callable[..., Result], *args: object) -> Result:
+    def wait_for(self, what: str, blocking: Callable[..., Result], *args: object) -> Result:
         """Call `blocking(*args)`, which a signal ends; returns or raises what it does."""
+        if self._show:
+            self._show(what)
         self._is_waiting = True
         try:
             if self._received:
@@ -496,22 +469,12 @@ class Waiter:
         finally:
             self._is_waiting = False
 
-    def wait_until(self, deadline: Deadline, activity: Callable[[float], str]) -> None:
-        """Sleep until then; `activity` says of the seconds that remain what they are for."""
+    def wait_until(self, deadline: Deadline, what: str) -> None:
+        """Sleep until then; `what` is said with a countdown behind it."""
+        interval = REDRAW_INTERVAL if self._show else POLL_INTERVAL
         while (seconds := deadline.remaining()) > 0:
-            if self._show:
-                self._show(activity(seconds), seconds)
-            self.wait_for(time.sleep, min(seconds, self._interval))
-
-    def wait_for_item(
-        self, items: queue.SimpleQueue[Result], deadline: Deadline, activity: str
-    ) -> Result:
-        """Wait for what a thread puts into a queue next; raises queue.Empty if nothing comes."""
-        while self._show and deadline.remaining() > REDRAW_INTERVAL:
-            self._show(activity, 0.0)
-            with contextlib.suppress(queue.Empty):
-                return self.wait_for(items.get, True, REDRAW_INTERVAL)
-        return self.wait_for(items.get, True, max(deadline.remaining(), 0.0))
+            countdown = f"{what} {timedelta(seconds=math.ceil(seconds))}"
+            self.wait_for(countdown, time.sleep, min(seconds, interval))
 
     def _receive(self, signum: int, frame: object) -> None:
         """Handle a signal: note the first one, and end the wait that it came in."""
@@ -520,21 +483,6 @@ class Waiter:
         if self._is_waiting:
             self._is_waiting = False
             raise Interrupted(self._received)
-
-
-def format_next(seconds: float) -> str:
-    """Say when the next request is sent."""
-    return f"next in {format_duration(math.ceil(seconds))}"
-
-
-def format_pause(seconds: float, what: str = "pausing") -> str:
-    """Say how long a pause, or what is named instead, still takes: `pausing, 0:23:47 left`."""
-    return f"{what}, {timedelta(seconds=math.ceil(seconds))} left"
-
-
-def format_wait(seconds: float) -> str:
-    """Say how long it takes until a request may be tried again."""
-    return format_pause(seconds, "waiting")
 
 
 # ==================================================================================================
@@ -546,76 +494,50 @@ LATENCY = 0.5  # seconds by which one request may take longer to arrive than ano
 LONGEST_FIRST_WAIT = 60.0  # seconds until a run's first token, however slow the rate
 
 
-@dataclass
 class RateLimiter:
     """A token bucket with room for one token, empty at the start.
 
-    The waits that a response asks for, and all pauses, come here by `block_for`. Only the backoff
-    after a network error does not: it holds up one profile, and is forgotten with it.
+    Waits that a response asks for and pauses only note until when nothing is sent; the next request
+    waits for it. `not_before` is until when an earlier run was blocked (epoch seconds), and
+    `note_block` is called with the same of each block.
     """
 
-    per_minute: float
-    not_before: float  # epoch seconds: until when an earlier run was blocked
-    waiter: Waiter
-    on_request: Callable[[], None]  # called before each request
-    on_block: Callable[[float], None]  # called with the epoch seconds until which nothing is sent
+    def __init__(
+        self,
+        per_minute: float,
+        waiter: Waiter,
+        not_before: float,
+        note_block: Callable[[float], None],
+    ) -> None:
+        self._refill = refill_seconds(per_minute)
+        self._waiter = waiter
+        self._note_block = note_block
+        self._next_token = Deadline.after(min(self._refill, LONGEST_FIRST_WAIT))
+        self._blocked_until = Deadline.after(not_before - time.time())
 
-    def __post_init__(self) -> None:
-        self._next_token = Deadline.after(min(refill_seconds(self.per_minute), LONGEST_FIRST_WAIT))
-        self._blocked_until = Deadline.after(self.not_before - time.time())
-        self._is_first = True  # whether no request was sent yet
-
-    def resume_pause(self) -> None:
-        """Wait for the rest of a pause that an earlier run, or the check of the set-up, began."""
-        if self.blocked_for():
-            what = "Resuming an earlier pause" if self._is_first else "Waiting as asked"
-            duration, end = self.blocked_span()
-            log.info("%s until %s (%s)", what, end, duration)
-            self._wait_until_unblocked(format_pause)
-
-    def acquire(self) -> None:
+    def wait_before_request(self) -> None:
         """Wait for the token, take it, then let a random 2 to 4 seconds pass.
 
-        The next token fills in meanwhile, so that the jitter costs nothing at 15 a minute or less.
+        The next token ripens in that time, so that the jitter costs nothing at 15 a minute or less.
         """
-        if self._is_first:
-            self.resume_pause()
-        self._is_first = False
-        self._wait_until_unblocked(format_wait)
-        delay = jitter(random.random())
-        self.waiter.wait_until(self._next_token, lambda seconds: format_next(seconds + delay))
-        self._next_token = Deadline.after(refill_seconds(self.per_minute))
-        self.waiter.wait_until(Deadline.after(delay), format_next)
-        self.on_request()
+        self._waiter.wait_until(self._blocked_until, "paused for")
+        token_in = max(self._next_token.remaining(), 0.0)
+        self._next_token = Deadline.after(token_in + self._refill)
+        self._waiter.wait_until(Deadline.after(token_in + random.uniform(*JITTER)), "next in")
 
     def block_for(self, seconds: float) -> None:
-        """Send nothing at all for so many seconds from now; never shortens a longer wait."""
+        """Send nothing at all for so many seconds from now; never shortens a longer block."""
         if seconds > self.blocked_for():
             self._blocked_until = Deadline.after(seconds)
-            self.on_block(self._blocked_until.wall)
+            self._note_block(self._blocked_until.wall)
 
     def blocked_for(self) -> float:
         """Return the seconds for which nothing may be sent yet."""
         return max(self._blocked_until.remaining(), 0.0)
 
-    def blocked_span(self) -> tuple[str, str]:
-        """Say for how long nothing may be sent yet, and until when."""
-        seconds = self.blocked_for()
-        return format_duration(seconds), clock_time_in(seconds)
-
-    def seconds_until_ready(self) -> float:
+    def ready_in(self) -> float:
         """Return the seconds until the next request may take its token."""
         return max(self._next_token.remaining(), self.blocked_for())
-
-    def pause_for(self, seconds: float, reason: str) -> None:
-        """Block for so many seconds, log why and until when, and wait until then."""
-        self.block_for(seconds)
-        log.info("%s: pausing %s, until %s", reason, *self.blocked_span())
-        self._wait_until_unblocked(format_pause)
-
-    def _wait_until_unblocked(self, activity: Callable[[float], str]) -> None:
-        """Wait until requests may be sent again."""
-        self.waiter.wait_until(self._blocked_until, activity)
 
 
 def refill_seconds(per_minute: float) -> float:
@@ -629,17 +551,11 @@ def refill_seconds(per_minute: float) -> float:
     return max(60 / per_minute, (60 + bunching) / math.floor(per_minute + 1))
 
 
-def jitter(share: float) -> float:
-    """Return the jitter that the given share of all jitters (0 to 1) is shorter than: uniform."""
-    shortest, longest = JITTER
-    return shortest + (longest - shortest) * share
-
-
 def seconds_per_request(per_minute: float) -> float:
     """Return the mean seconds between two requests: each gap is the longer of refill and jitter."""
-    refill = refill_seconds(per_minute)
-    gaps = [max(refill, jitter((step + 0.5) / 20)) for step in range(20)]
-    return sum(gaps) / len(gaps)
+    shortest, longest = JITTER
+    least = max(refill_seconds(per_minute), shortest)
+    return least + max(longest - least, 0.0) ** 2 / (2 * (longest - shortest))
 
 
 # ==================================================================================================
@@ -650,16 +566,26 @@ def seconds_per_request(per_minute: float) -> float:
 class FetchError(ReportedError):
     """There is no data about the profile; `what` is the outcome, with the status.
 
-    Only its subclasses are raised.
+    Only its subclasses are raised. `is_answer` is whether it shows that we are not blocked.
     """
+
+    is_answer = False
 
 
 class NotFound(FetchError):
-    """The source says that it has no such profile; `what` is the way in which it says so."""
+    """The source says that it has no such profile."""
+
+
+class NotProfessional(FetchError):
+    """The profile is none of those that this source, for professional accounts, ever shows."""
+
+    is_answer = True
 
 
 class Withheld(FetchError):
     """The profile exists, but this source does not show it to us."""
+
+    is_answer = True
 
 
 class Blocked(FetchError):
@@ -819,8 +745,7 @@ class Source(ABC):
     name: str
     headers: Mapping[str, str]  # of every request; may hold a secret
     fields: frozenset[str]  # the profile fields that it can fill
-    body_optional_statuses: tuple[int, ...]  # conclusive, even if the body never comes
-    not_found_error: str  # the `error` of a profile that it does not have
+    settled_errors: tuple[str, ...] = (NOT_FOUND,)  # the `error` of a profile that it hasn't got
     slowed_by = ""  # what may make a run take longer than estimated
     locked_out_hint = ""  # what to tell a user whose first requests are blocked; "" for nothing
     withheld_hint = ""  # what fetches profiles that it withholds
@@ -846,16 +771,9 @@ class Source(ABC):
         Raises SetUpError if no further request makes sense.
         """
 
-    @abstractmethod
-    def can_be_witness(self, profile: Profile) -> bool:
-        """Return whether it is sure to show this live profile."""
-
-    def settles(self, profile: Profile | None, wanted: Collection[str]) -> bool:
-        """Return whether what is cached of a profile leaves none of the `wanted` fields to fetch.
-
-        `profile` is None if nothing is cached.
-        """
-        return profile is not None and profile.error in (None, NOT_FOUND, self.not_found_error)
+    def settles(self, profile: Profile | None) -> bool:
+        """Return whether what is cached of a profile, None for nothing, is all there is to get."""
+        return profile is not None and profile.error in (None, *self.settled_errors)
 
     def unfilled_columns(self, titles: Mapping[str, str]) -> str:
         """Name the columns that it can't fill, as a suffix in brackets; "" if there are none.
@@ -917,8 +835,6 @@ class WebAddress(Source):
         "Accept-Language": "en-US,en;q=0.9",
     }
     fields = frozenset(FIELD_TYPES) - {"fetched_at", "error"}
-    body_optional_statuses = BLOCKED_STATUSES
-    not_found_error = NOT_FOUND
     locked_out_hint = LOCKED_OUT_HINT
     withheld_hint = WITHHELD_HINT
 
@@ -927,14 +843,6 @@ class WebAddress(Source):
 
     def parse(self, username: str, response: Response) -> dict[str, Any]:
         return parse_web_response(username, response)
-
-    def can_be_witness(self, profile: Profile) -> bool:
-        return True
-
-    def settles(self, profile: Profile | None, wanted: Collection[str]) -> bool:
-        if "category_name" in wanted and profile is not None and is_from_graph_api(profile):
-            return False
-        return super().settles(profile, wanted)
 
 
 def parse_web_response(username: str, response: Response) -> dict[str, Any]:
@@ -982,16 +890,13 @@ def parse_web_response(username: str, response: Response) -> dict[str, Any]:
 def web_fields(user: Mapping[str, Any]) -> dict[str, Any]:
     """Return the profile fields of Instagram's `data.user`, each of which has had two names."""
     followers = as_object(user.get("edge_followed_by"))
-    is_business = first_of(bool, user.get("is_business_account"), user.get("is_business"))
-    # Without a badge, a professional account would be taken for one that the Graph API has shown.
-    no_badge = False if is_business else None
     return {
         "full_name": user.get("full_name"),
         "biography": user.get("biography"),
         "category_name": first_of(str, user.get("category_name"), user.get("category")),
         "follower_count": first_of(int, followers.get("count"), user.get("follower_count")),
-        "is_business": is_business,
-        "is_verified": first_of(bool, user.get("is_verified"), no_badge),
+        "is_business": first_of(bool, user.get("is_business_account"), user.get("is_business")),
+        "is_verified": user.get("is_verified"),
     }
 
 
@@ -1068,8 +973,7 @@ class GraphApi(Source):
 
     name = "Instagram's official API"
     fields = frozenset({"full_name", "biography", "follower_count", "is_business"})
-    body_optional_statuses = (RATE_LIMIT_STATUS,)
-    not_found_error = NOT_PROFESSIONAL
+    settled_errors = (NOT_FOUND, NOT_PROFESSIONAL)
     slowed_by = "Meta's hourly limit"
 
     def __init__(self, account_id: str, token: str) -> None:
@@ -1085,9 +989,6 @@ class GraphApi(Source):
 
     def parse(self, username: str, response: Response) -> dict[str, Any]:
         return parse_graph_response(username, response)
-
-    def can_be_witness(self, profile: Profile) -> bool:
-        return profile.is_business is True
 
     def check_set_up(self, client: Client) -> None:
         log.info("Checking the access token for %s", self.name)
@@ -1238,7 +1139,7 @@ def graph_error(response: Response) -> Exception:
         return SetUpError(f"{what} ({where}: {text}): {advice}")
     is_transient = code in TRANSIENT_CODES or error.get("is_transient") is True
     outcomes: list[Outcome] = [
-        (code == NO_SUCH_ACCOUNT, NotFound, ERRORS[NOT_PROFESSIONAL]),
+        (code == NO_SUCH_ACCOUNT, NotProfessional, ERRORS[NOT_PROFESSIONAL]),
         (status == RATE_LIMIT_STATUS or code in RATE_LIMIT_CODES, Blocked, "blocked, a rate limit"),
         (500 <= status < 600 or is_transient, NetworkError, "server error"),
         (status == 200 and parsed is None, NetworkError, "no JSON"),
@@ -1275,25 +1176,16 @@ def set_up_problem(code: int | None, subcode: object, message: str) -> tuple[str
     return next(((what, advice) for applies, what, advice in problems if applies), None)
 
 
-def is_from_graph_api(profile: Profile) -> bool:
-    """Return whether the data of a profile came from here, where no badge and no category are told.
-
-    The web address always tells of a professional account whether it has a badge.
-    """
-    is_without = profile.category_name is None and profile.is_verified is None
-    return is_without and profile.is_business is True
-
-
 # ==================================================================================================
 # HTTP
 # ==================================================================================================
 
 SOCKET_TIMEOUT = 30.0  # seconds of silence
-RESPONSE_TIMEOUT = 60.0  # seconds for one response in all
+RESPONSE_TIMEOUT = 60.0  # seconds for one response in all, head and body
 RESPONSE_BYTES = 10 * 1024 * 1024
 CHUNK_BYTES = 4096
-CONNECTION_NAME = re.compile(r"^(?:<[^>]*>|\w+\([^)]*\)): ")  # of urllib3, before a reason
 KEEP_ALIVE = 30.0  # seconds; a router may have forgotten a connection that was idle for longer
+CONNECTION_NAME = re.compile(r"^(?:<[^>]*>|\w+\([^)]*\)): ")  # of urllib3, before a reason
 
 
 class AnonymousSession(requests.Session):
@@ -1310,57 +1202,44 @@ class AnonymousSession(requests.Session):
 
 
 class Transport:
-    """Sends one request at a time. `reached` says whether any response has come back yet."""
+    """Sends one request at a time; `is_reached` is whether any response has begun to come back.
 
-    def __init__(self, source: Source, waiter: Waiter) -> None:
-        self.reached = False
-        self._source = source
+    Each is sent in a thread of its own. So a signal never lands in the HTTP library, and a response
+    that drips, even in its head, can be left behind.
+    """
+
+    def __init__(self, headers: Mapping[str, str], waiter: Waiter) -> None:
+        self.is_reached = False
         self._waiter = waiter
-        self._session = AnonymousSession(source.headers)
-        self._idle_deadline = Deadline.after(0.0)
+        self._session = AnonymousSession(headers)
+        self._idle_until = Deadline.after(0.0)
 
     def get(self, request: Request) -> Response:
         """Send one request and return its response.
 
-        Raises NetworkError if no whole response comes within 60 s, and StoppedError if the
-        system has no thread left for the request.
+        Raises NetworkError if no whole response comes within 60 s, and Interrupted.
         """
-        if self._idle_deadline.remaining() <= 0:
+        if self._idle_until.remaining() <= 0:
             self._session.close()
-        # In a thread of its own, a response that drips, even in its head, can be left behind.
-        parts: queue.SimpleQueue[Response | NetworkError] = queue.SimpleQueue()
-        thread = threading.Thread(target=self._receive, args=(request, parts), daemon=True)
+        results: queue.SimpleQueue[Response | NetworkError] = queue.SimpleQueue()
         try:
-            thread.start()
-        except RuntimeError as error:
-            raise StoppedError(f"no request can be sent ({error}): close other programs") from error
-        deadline = Deadline.after(RESPONSE_TIMEOUT)
-        try:
-            head = self._next_part(parts, deadline)
-            self.reached = True
-            try:
-                return self._next_part(parts, deadline)
-            except NetworkError:
-                if head.status in self._source.body_optional_statuses:
-                    return head
-                raise
-        finally:
-            self._idle_deadline = Deadline.after(KEEP_ALIVE)
-
-    def _next_part(self, parts: queue.SimpleQueue[Any], deadline: Deadline) -> Response:
-        """Wait for what `_receive` puts next; raises NetworkError for one, and when time is up."""
-        try:
-            part = self._waiter.wait_for_item(parts, deadline, "waiting for an answer")
+            threading.Thread(target=self._receive, args=(request, results), daemon=True).start()
+            result = self._waiter.wait_for(
+                "waiting for an answer", results.get, True, RESPONSE_TIMEOUT
+            )
         except queue.Empty:
-            seconds = f"{RESPONSE_TIMEOUT:.0f} s"
-            raise NetworkError(f"no whole response within {seconds}") from None
-        if isinstance(part, NetworkError):
-            raise part
-        response: Response = part
-        return response
+            result = NetworkError(f"no whole response within {RESPONSE_TIMEOUT:.0f} s")
+        except RuntimeError as error:  # the system has no thread left
+            result = NetworkError(str(error))
+        self._idle_until = Deadline.after(KEEP_ALIVE)
+        if isinstance(result, NetworkError):
+            raise result
+        return result
 
-    def _receive(self, request: Request, parts: queue.SimpleQueue[Any]) -> None:
-        """Put a response's head, then the whole response; instead of either, a NetworkError."""
+    def _receive(
+        self, request: Request, results: queue.SimpleQueue[Response | NetworkError]
+    ) -> None:
+        """Put the response to a request into `results`, or the NetworkError that came instead."""
         deadline = Deadline.after(RESPONSE_TIMEOUT)
         try:
             with self._session.get(
@@ -1370,115 +1249,119 @@ class Transport:
                 stream=True,
                 allow_redirects=False,
             ) as response:
-                head = Response(response.status_code, response.headers, b"")
-                parts.put(head)
+                self.is_reached = True
                 body = bytearray()
                 for chunk in response.iter_content(CHUNK_BYTES):
                     body += chunk
                     if len(body) > RESPONSE_BYTES or deadline.remaining() < 0:
                         raise NetworkError("a response that is too long or too slow")
-                parts.put(head._replace(body=bytes(body)))
+            results.put(Response(response.status_code, response.headers, bytes(body)))
         except NetworkError as error:
-            parts.put(error)
+            results.put(error)
         except Exception as error:  # noqa: BLE001 - whatever a broken response raises
-            parts.put(NetworkError(f"{type(error).__name__}: {printable(root_cause(error))}"))
+            results.put(NetworkError(describe_failure(error)))
 
 
-def root_cause(error: Exception) -> str:
-    """Return the reason that `requests` and urllib3 have wrapped: `Connection refused`."""
+def describe_failure(error: Exception) -> str:
+    """Say what `requests` has met: the kind, and the reason that it and urllib3 have wrapped.
+
+    What can't be done with a proxy, or its address, is named by its kind only: the reason may
+    repeat the password.
+    """
+    kind = type(error).__name__
+    if isinstance(error, requests.exceptions.ProxyError):
+        return kind
     inner: Exception | None = error
     while inner:
         error = inner
         wrapped = (*error.args, getattr(error, "reason", None))
         inner = next((each for each in wrapped if isinstance(each, Exception)), None)
-    return CONNECTION_NAME.sub("", str(error))
-
-
-def check_proxy(url: str) -> None:
-    """Raise UnusableError if the proxy that the environment sets for `url` can't be parsed."""
-    proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
-    proxy = requests.utils.select_proxy(url, proxies)
-    if proxy is None:
-        return
-    try:
-        with_scheme: Any = requests.utils.prepend_scheme_if_needed  # it has no types
-        parts = urllib.parse.urlsplit(with_scheme(proxy, "http"))
-        is_usable = bool(parts.hostname) and parts.port != 0
-    except (TypeError, ValueError):  # the parser raises a TypeError if there is no host
-        is_usable = False
-    # Each of these ends a part of an address, or begins one.
-    is_usable = is_usable and not re.search(r"[/?#\[\]]", proxy_login(proxy))
-    if not is_usable:
-        raise UnusableError(
-            "the address of your proxy (HTTPS_PROXY or ALL_PROXY) can't be parsed: write it as "
-            "http://user:password@host:port, and percent-encode the password (# is %23, / is %2F, "
-            "? is %3F, @ is %40, [ is %5B, ] is %5D, % is %25)"
-        )
+    if isinstance(error, (ValueError, TypeError)) and not isinstance(error, ssl.SSLError):
+        return kind
+    return f"{kind}: {printable(CONNECTION_NAME.sub('', str(error)))}"
 
 
 RETRIES = 3
+FAILURES_IN_A_ROW = 5  # of whatever profiles: we may be blocked
 BLOCKED_WAIT = 60.0  # seconds for which nothing is sent after a blocked response
-BACKOFF = tenacity.wait_exponential(multiplier=5, max=60)  # seconds; the limiter may wait longer
 
 
 class Client:
-    """Sends requests at the limiter's pace, and waits for as long as their responses ask."""
+    """Sends requests at the limiter's pace, and waits for as long as their responses ask.
+
+    `failures` counts the responses in a row that were no answer about a profile. At five, nothing
+    is tried again.
+    """
 
     def __init__(self, source: Source, limiter: RateLimiter, waiter: Waiter) -> None:
+        self.limiter = limiter
+        self.transport = Transport(source.headers, waiter)
         self.requests_sent = 0
-        self._limiter = limiter
-        self._transport = Transport(source, waiter)
+        self.failures = 0
+        self._locked_out_hint = source.locked_out_hint  # until it is logged, or can't be true
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((Blocked, NetworkError)),
-            stop=tenacity.stop_after_attempt(1 + RETRIES),
-            wait=BACKOFF,
-            sleep=lambda seconds: waiter.wait_until(Deadline.after(seconds), self._format_wait),
+            stop=lambda state: state.attempt_number > RETRIES or self.failures >= FAILURES_IN_A_ROW,
+            wait=tenacity.wait_exponential(multiplier=5, max=60),
+            sleep=lambda seconds: waiter.wait_until(Deadline.after(seconds), "retrying in"),
             before_sleep=self._log_retry,
             reraise=True,
         )
-
-    @property
-    def has_reached_server(self) -> bool:
-        """Whether any response has come back yet."""
-        return self._transport.reached
 
     def send(self, request: Request, parse: Callable[[Response], Result]) -> Result:
         """Send a request, again after a blocked response or a network error.
 
         Returns and raises what `parse` does with the response. Also raises NetworkError,
-        StoppedError, Interrupted while it waits, and OSError if a wait can't be noted.
+        Interrupted while it waits, and OSError if a wait can't be noted.
         """
         result: Result = self._retrying(self.send_once, request, parse)
         return result
 
     def send_once(self, request: Request, parse: Callable[[Response], Result]) -> Result:
         """Send a request, once it may be sent; returns and raises as `send`."""
-        self._limiter.acquire()
+        self.limiter.wait_before_request()
         self.requests_sent += 1
-        response = self._transport.get(request)
-        log.debug("%s: status %d, %d bytes", request.label, response.status, len(response.body))
-        self._limiter.block_for(requested_wait(response.headers))
-        if (percent := used_percent(response.headers)) >= USED_UP:
-            self._limiter.block_for(USED_UP_WAIT)
-            log.info(
-                "%.0f%% of the hourly limit is used: nothing is sent for %s, until %s",
-                percent,
-                *self._limiter.blocked_span(),
-            )
         try:
-            return parse(response)
-        except Blocked:
-            self._limiter.block_for(BLOCKED_WAIT)
+            response = self.transport.get(request)
+            log.debug("%s: status %d, %d bytes", request.label, response.status, len(response.body))
+            self._heed_limits(response.headers)
+            result = parse(response)
+        except FetchError as error:
+            if error.is_answer:
+                self._note_answer()
+            else:
+                self._note_failure(error)
             raise
+        self._note_answer()
+        return result
 
-    def _format_wait(self, seconds: float) -> str:
-        """Say for how long nothing is sent, which the limiter may make longer."""
-        return format_wait(max(seconds, self._limiter.seconds_until_ready()))
+    def _note_answer(self) -> None:
+        self.failures = 0
+        self._locked_out_hint = ""
+
+    def _note_failure(self, error: FetchError) -> None:
+        self.failures += 1
+        if isinstance(error, Blocked):
+            self.limiter.block_for(BLOCKED_WAIT)
+            if self._locked_out_hint:
+                log.warning("%s", self._locked_out_hint)
+                self._locked_out_hint = ""
+
+    def _heed_limits(self, headers: Mapping[str, str]) -> None:
+        """Send nothing for as long as a response asks us to wait."""
+        self.limiter.block_for(requested_wait(headers))
+        if (percent := used_percent(headers)) >= USED_UP:
+            self.limiter.block_for(USED_UP_WAIT)
+            log.info(
+                "%.0f%% of the hourly limit is used: nothing is sent until %s",
+                percent,
+                clock_time_in(self.limiter.blocked_for()),
+            )
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         """Log why something is fetched again, and when."""
         error = state.outcome.exception() if state.outcome else None
-        seconds = max(state.upcoming_sleep, self._limiter.seconds_until_ready())
+        seconds = max(state.upcoming_sleep, self.limiter.ready_in())
         log.info(
             "%s: %s; try %d of %d in %s, at %s",
             state.args[0].label,
@@ -1494,299 +1377,152 @@ class Client:
 # Fetching
 # ==================================================================================================
 
-FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; nobody is bothered
+LEAST_PAUSE = 60.0  # seconds of a pause in an outage
+FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; it bothers nobody
 GIVE_UP_AFTER = 24 * 3600.0  # seconds of an outage in which the machine was awake
-GIVE_UP_UNANSWERED_AFTER = 4 * 3600.0  # the same, while there is no live profile
-RECENTLY = 24 * 3600.0  # seconds within which a fetched profile shows that we are not locked out
-FALLBACK_WITNESS = "instagram"  # while no live profile is cached, and if one has gone since
-OPEN_STREAK_LIMIT = 5  # profiles left open in a row, while no cached profile can be a witness
-NOT_FOUND_ONCE, LEFT_BY_OUTAGE = "not found once", "left by an outage"  # to be fetched again
+GIVE_UP_UNKNOWN_AFTER = 4 * 3600.0  # the same, where no profile is known
+
+
+Send = Callable[[Request, Callable[[Response], dict[str, Any]]], dict[str, Any]]
+
+
+def fetch(source: Source, username: str, send: Send) -> Profile:
+    """Fetch a profile with `send`, of a Client; raises the FetchError that leaves it open.
+
+    Raises SetUpError if no further request makes sense.
+    """
+    try:
+        parse = functools.partial(source.parse, username)
+        return Profile.fetched_now(username, send(source.request(username), parse))
+    except NotProfessional:
+        return Profile.fetched_now(username, {"error": NOT_PROFESSIONAL})
+
+
+def known_profiles(profiles: Mapping[str, Profile]) -> list[str]:
+    """Return those of the cached profiles that have data: they are known to exist."""
+    return [username for username, profile in profiles.items() if not profile.error]
+
+
+def check_known_profile(source: Source, client: Client, known: Sequence[str]) -> FetchError | None:
+    """Fetch a known profile, drawn at random, once; returns what came instead of an answer."""
+    username = random.choice(known)
+    try:
+        fetch(source, username, client.send_once)
+    except Withheld:
+        pass
+    except FetchError as error:
+        log.info("Known profile @%s failed, too: %s", username, error)
+        return error
+    log.info("Known profile @%s is answered: we are not blocked", username)
+    return None
 
 
 class FetchQueue:
-    """The open profiles in the order in which they are fetched, one by one.
+    """The open profiles in the order in which they are fetched, and what came of them.
 
-    First come the rows from the resumed position on, then those above it. A profile that was
-    fetched may be put back to the end: once because it was not found, and once because an outage
-    left it open. It waits there once, whatever the reasons.
+    `waiting` are the usernames that this pass has still to fetch; `errors` has why others were
+    fetched in vain (username -> what came last). `fetched` counts the fetches of all passes.
     """
 
-    def __init__(self, open_profiles: Iterable[tuple[int, str]], rows_done: int) -> None:
-        in_order = sorted(open_profiles, key=lambda profile: (profile[0] < rows_done, profile[0]))
-        self.row_index = {username: index for index, username in in_order}
-        self._waiting = OrderedDict.fromkeys(self.row_index)
-        self._put_back: set[tuple[str, str]] = set()  # the usernames, each with the reason
-        self._repeats: set[str] = set()  # those that wait to be fetched again
+    def __init__(self, usernames: Iterable[str]) -> None:
+        self.waiting = deque(usernames)
+        self.errors: dict[str, FetchError] = {}
+        self.fetched = 0
+        self._is_first_pass = True
+        self._has_found = False  # whether this pass has found one that was not found before
+        self._times_not_found: Counter[str] = Counter()  # has whoever ever was
+        # The failures in a row: each with the username, and what had come of it before.
+        self._in_a_row: list[tuple[str, FetchError | None]] = []
 
-    def __len__(self) -> int:
-        return len(self._waiting)
+    def note_answer(self, username: str) -> None:
+        """Note that a profile was fetched."""
+        self.fetched += 1
+        self.errors.pop(username, None)
+        self._has_found = self._has_found or username in self._times_not_found
+        self.confirm_failures()
 
-    def __contains__(self, username: object) -> bool:
-        return username in self._waiting
+    def note_withheld(self, username: str, error: Withheld) -> None:
+        """Note that a profile exists, but is not shown."""
+        self.note_answer(username)
+        self.errors[username] = error
 
-    def repeats(self) -> int:
-        """Count the waiting profiles that were fetched before."""
-        return len(self._repeats)
+    def note_failure(self, username: str, error: FetchError) -> None:
+        """Note that a profile was fetched in vain."""
+        self.fetched += 1
+        self._in_a_row.append((username, self.errors.get(username)))
+        self.errors[username] = error
+        if isinstance(error, NotFound):
+            self._times_not_found[username] += 1
 
-    def pop(self) -> str:
-        """Take out the next username."""
-        username, _ = self._waiting.popitem(last=False)
-        self._repeats.discard(username)
-        return username
+    def confirm_failures(self) -> None:
+        """Let the failures in a row count, as they were about those profiles."""
+        self._in_a_row.clear()
 
-    def put_back(self, username: str, reason: str) -> None:
-        """Have a profile fetched again after all others, if it was not yet for this reason."""
-        if not self.was_put_back(username, reason):
-            self._put_back.add((username, reason))
-            self._waiting[username] = None
-            self._repeats.add(username)
+    def undo_failures(self) -> None:
+        """Put the profiles that failed in a row to the end, as if they had not been fetched."""
+        for username, earlier in reversed(self._in_a_row):
+            if isinstance(self.errors.pop(username), NotFound):
+                self._times_not_found[username] -= 1
+            if earlier:
+                self.errors[username] = earlier
+        again = dict.fromkeys(username for username, _ in self._in_a_row)
+        self.waiting.extend([username for username in again if username not in self.waiting])
+        self._in_a_row.clear()
 
-    def was_put_back(self, username: str, reason: str) -> bool:
-        """Return whether a profile was put back to the end for this reason."""
-        return (username, reason) in self._put_back
+    def start_next_pass(self, is_any_known: bool) -> None:
+        """Let profiles that were fetched in vain be fetched once more.
 
-    def has_only_repeats(self) -> bool:
-        """Return whether profiles are waiting, all of which were fetched before."""
-        return len(self._waiting) == len(self._repeats) > 0
+        After the first pass these are all to which that may happen by chance. After a later one
+        they are those that are not found, if it has found one that was not found before. Where no
+        profile is known, one that is not found is left at that.
+        """
+        kinds: list[type[FetchError]] = [Blocked, NetworkError] if self._is_first_pass else []
+        if is_any_known and (self._is_first_pass or self._has_found):
+            kinds.append(NotFound)
+        self._is_first_pass = self._has_found = False
+        self.waiting.extend(self._failed(*kinds))
+        if self.waiting:
+            log.info("Once more those that could not be fetched: %d", len(self.waiting))
 
+    def left(self) -> int:
+        """Return how many profiles are still to be fetched, once more or for the first time."""
+        in_next_pass = (NotFound, Blocked, NetworkError) if self._is_first_pass else ()
+        return len(self.waiting) + len(self._failed(*in_next_pass))
 
-class NotFoundClaims:
-    """Which profiles were said to be not found in this run, and in which way.
+    def gone(self) -> list[str]:
+        """Return, after the last pass, those that were not found in two passes running."""
+        return [name for name in self._failed(NotFound) if self._times_not_found[name] > 1]
 
-    A way is refuted if a profile of which it was said was also fetched with data in this run, as
-    happens if an overloaded server says it at random. Then it counts for no profile any more.
-    """
-
-    def __init__(self) -> None:
-        self._ways: dict[str, set[str]] = {}  # username -> how it was said
-        self._with_data: set[str] = set()
-        self._refuted: set[str] = set()
-
-    def add(self, username: str, way: str) -> None:
-        """Note that a profile is said to be not found."""
-        self._ways.setdefault(username, set()).add(way)
-        self._compare(username)
-
-    def note_data(self, username: str) -> None:
-        """Note that a profile was fetched with data."""
-        self._with_data.add(username)
-        self._compare(username)
-
-    def is_refuted(self, username: str) -> bool:
-        """Return whether what was said of a profile has been shown to mean nothing."""
-        return not self._refuted.isdisjoint(self._ways.get(username, ()))
-
-    def _compare(self, username: str) -> None:
-        if username in self._with_data:
-            self._refuted |= self._ways.get(username, set())
+    def _failed(self, *kinds: type[FetchError]) -> list[str]:
+        """Return the usernames that such errors have left open."""
+        return [username for username, error in self.errors.items() if isinstance(error, kinds)]
 
 
 @dataclass
-class Fetcher:
-    """Fetches one profile after the other; decides whether a failure is the profile's or ours.
+class Outage:
+    """The time in which nothing can be fetched."""
 
-    A profile is tried again after a blocked response or a network error. If it is neither fetched
-    nor withheld then, a witness is fetched, picked from the live ones of `profiles`. If the witness
-    is answered, only the profile is affected; one that is not found is put back, and doesn't exist
-    if it is not found the second time, either. If not, there is an `outage`: the profile is put
-    back, and `wait_out_outage` pauses until a witness is answered.
+    began: float  # of time.monotonic()
+    pause: float = 0.0  # seconds: the last one
 
-    While there is no live profile, the witness is FALLBACK_WITNESS. It may be the only profile that
-    is still shown; so its answer ends a pause but does not make the next one short again, and five
-    profiles left open in a row are an outage, whatever it brings.
-    """
+    def next_pause(self, error: FetchError, first_pause: float, is_any_known: bool) -> float:
+        """Return the seconds of the next pause, if `error` shows that the outage goes on.
 
-    source: Source
-    client: Client
-    limiter: RateLimiter
-    profiles: Mapping[str, Profile]  # the cached ones
-    queue: FetchQueue
-    first_pause: float  # seconds
-    was_answered: bool  # whether any profile was, in this run or recently
-
-    def __post_init__(self) -> None:
-        self.claims = NotFoundClaims()
-        self.outage: FetchError | None = None  # what shows that nothing can be fetched
-        self._pause = 0.0  # seconds: the last one of this outage
-        self._outage_began = math.inf  # of time.monotonic()
-        self._open_streak: list[str] = []  # the profiles left open since the last answered one
-        self._left_open: set[str] = set()  # all of this run, but those that were answered later
-        self._hint_logged = False
-        self._requests_before = self.client.requests_sent
-
-    @property
-    def requests(self) -> int:
-        """How many requests were sent for profiles in this run."""
-        return self.client.requests_sent - self._requests_before
-
-    def fetch(self, username: str) -> Profile:
-        """Fetch a profile of the list: its data, or that it does not exist.
-
-        Raises the FetchError that leaves it open (`queue` and `outage` then say what follows from
-        that), and StoppedError if going on makes no sense.
+        Raises StoppedError after 24 hours of it, or after 4 where no profile is known.
         """
-        try:
-            parse = functools.partial(self._parse, username)
-            fields = self.client.send(self.source.request(username), parse)
-        except Withheld:
-            self._note_answer(username)
-            raise
-        except FetchError as error:
-            if isinstance(error, NotFound) and self._is_confirmed(username):
-                if self.has_data(username):  # of another source, which is kept
-                    raise
-                return fetched_now(username, {"error": self.source.not_found_error})
-            self._decide_what_is_affected(username, error)
-            raise
-        self._note_answer(username)
-        return fetched_now(username, fields)
-
-    def wait_out_outage(self) -> None:
-        """Pause until a witness is answered; raises StoppedError after 24 hours, or after 4."""
-        if math.isinf(self._outage_began):
-            self._outage_began = time.monotonic()
-        while self.outage:
-            longest = GIVE_UP_AFTER if self._live_profiles() else GIVE_UP_UNANSWERED_AFTER
-            remaining = self._outage_began + longest - time.monotonic()
-            if remaining < 1:
-                self._give_up(self.outage, longest)
-            self._pause = self.next_pause()
-            reason = f"No profile can be fetched ({self.outage})"
-            self.limiter.pause_for(min(self._pause, remaining), reason)
-            self._check_witness("resuming")
-
-    def next_pause(self) -> float:
-        """Return the seconds of the pause that comes next; 0 if there is no outage."""
-        if self.outage is None:
-            return 0.0
-        if isinstance(self.outage, NetworkError):
+        give_up_after = GIVE_UP_AFTER if is_any_known else GIVE_UP_UNKNOWN_AFTER
+        remaining = self.began + give_up_after - time.monotonic()
+        is_network = isinstance(error, NetworkError)
+        if remaining < 1:
+            advice = "check the connection" if is_network else "wait a day before the next run"
+            duration = format_duration(give_up_after)
+            raise StoppedError(f"nothing could be fetched for {duration} ({error}): {advice}")
+        if is_network:
             first, longest = FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE
         else:
-            first, longest = max(self.first_pause, BLOCKED_WAIT), LONGEST_WAIT
-        return max(min(2 * self._pause, longest), first)
-
-    def _note_answer(self, username: str) -> None:
-        """Note that a profile of the list was answered."""
-        self._left_open.discard(username)
-        self._open_streak.clear()
-        self._reset_pauses()
-
-    def _reset_pauses(self) -> None:
-        """Let the next outage begin with its first pause."""
-        self._pause = 0.0
-        self._outage_began = math.inf
-
-    def _is_confirmed(self, username: str) -> bool:
-        """Return whether a profile that is not found was so before, beside an answered witness."""
-        was_so_before = self.queue.was_put_back(username, NOT_FOUND_ONCE)
-        return was_so_before and not self.claims.is_refuted(username)
-
-    def _decide_what_is_affected(self, username: str, error: FetchError) -> None:
-        """Check a witness: only the profile is affected, or there is an outage.
-
-        Puts back what is to be fetched again. Raises StoppedError if nothing was ever reached.
-        """
-        if not self.client.has_reached_server:
-            raise StoppedError(
-                f"{self.source.name} can't be reached ({error}): "
-                "check the connection and the proxy settings"
-            )
-        log.info("@%s: %s; checking a known profile to see whether we are blocked", username, error)
-        self._open_streak.append(username)
-        self._left_open.add(username)
-        self._check_witness(f"only @{username} is affected")
-        if self.outage:
-            self.queue.put_back(username, LEFT_BY_OUTAGE)
-        elif isinstance(error, NotFound):
-            self.queue.put_back(username, NOT_FOUND_ONCE)
-        if len(self._open_streak) >= OPEN_STREAK_LIMIT and not self._live_profiles():
-            self.outage = self.outage or error
-            for each in self._open_streak:
-                self.queue.put_back(each, LEFT_BY_OUTAGE)
-
-    def _give_up(self, outage: FetchError, seconds: float) -> NoReturn:
-        duration = f"{seconds / 3600:.0f} hours"
-        if isinstance(outage, NetworkError):
-            raise StoppedError(
-                f"nothing could be fetched for {duration} ({outage}): "
-                "check the connection and the proxy settings, or wait until the server is back"
-            )
-        if not self.was_answered:
-            self._log_locked_out_hint()
-        raise StoppedError(
-            f"still blocked after {duration} ({outage}): wait a day before the next run"
-        )
-
-    def _check_witness(self, conclusion: str) -> None:
-        """Fetch a witness, and set `outage` by it; `conclusion` says what its answer would mean."""
-        live = self._live_profiles()
-        # None of those left open themselves, which another source has shown.
-        others = [username for username in live if username not in self._left_open]
-        witness = random.choice(others) if others else FALLBACK_WITNESS
-        error = self._witness_error(witness)
-        if (
-            isinstance(error, NotFound) and witness != FALLBACK_WITNESS
-        ):  # gone since, or nobody is found any more
-            log.info("Known profile @%s: %s; checking @%s", witness, error, FALLBACK_WITNESS)
-            witness = FALLBACK_WITNESS
-            error = self._witness_error(witness)
-        self.outage = error
-        if error is None:
-            log.info("Known profile @%s is fine: %s", witness, conclusion)
-            if live:
-                self._reset_pauses()
-        else:
-            is_network = isinstance(error, NetworkError)
-            cause = "the network or the server is down" if is_network else "we are blocked"
-            log.info("Known profile @%s failed too (%s): %s", witness, error, cause)
-
-    def _witness_error(self, witness: str) -> FetchError | None:
-        """Fetch a witness; returns what came instead of an answer, or None."""
-        try:
-            parse = functools.partial(self._parse, witness)
-            self.client.send_once(self.source.request(witness), parse)
-        except Withheld:
-            return None
-        except FetchError as error:
-            return error
-        return None
-
-    def _live_profiles(self) -> list[str]:
-        """Return the cached profiles that can be a witness."""
-        can_be = self.source.can_be_witness
-        return [name for name, known in self.profiles.items() if not known.error and can_be(known)]
-
-    def has_data(self, username: str) -> bool:
-        """Return whether data of a profile is cached."""
-        return username in self.profiles and not self.profiles[username].error
-
-    def _parse(self, username: str, response: Response) -> dict[str, Any]:
-        """Return and raise as the source's `parse`, and note what follows for other profiles."""
-        try:
-            fields = self.source.parse(username, response)
-        except NotFound as error:
-            self.claims.add(username, error.what)
-            raise
-        except Withheld:
-            self.was_answered = True
-            raise
-        except Blocked:
-            if not self._hint_logged and not self.was_answered:
-                self._log_locked_out_hint()
-            raise
-        self.claims.note_data(username)
-        self.was_answered = True
-        return fields
-
-    def _log_locked_out_hint(self) -> None:
-        self._hint_logged = True
-        if self.source.locked_out_hint:
-            log.warning("%s", self.source.locked_out_hint)
-
-
-def fetched_now(username: str, fields: Mapping[str, Any]) -> Profile:
-    """Make a profile of what was fetched just now; of `{"error": …}` if there is none."""
-    return Profile.from_values(username, {**fields, "fetched_at": format_timestamp(time.time())})
+            first, longest = max(first_pause, LEAST_PAUSE), LONGEST_WAIT
+        self.pause = max(min(2 * self.pause, longest), first)
+        return min(self.pause, remaining)
 
 
 # ==================================================================================================
@@ -1796,7 +1532,6 @@ def fetched_now(username: str, fields: Mapping[str, Any]) -> Profile:
 CACHE_FILE, PROGRESS_FILE, LOCK_FILE = "ig_cache.json", "ig_progress.json", "ig.lock"
 CLOSING = b"\n}\n"  # how a cache file ends, after its last entry
 ENTRY_START = re.compile(r'"([A-Za-z0-9._]{1,30})"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
-FETCHED_AT = re.compile(r'"fetched_at": "([^"]*)"')
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # as "surrogateescape" decodes it
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -1817,7 +1552,7 @@ def unused_path(path: Path, suffix: str) -> Path:
     return next(each for each in paths if not each.exists())
 
 
-def write_atomic(path: Path, pieces: Iterable[bytes], like: Path | None = None) -> None:
+def write_atomic(path: Path, data: bytes, like: Path | None = None) -> None:
     """Write a file beside `path`, sync it, and move it there: there is a whole file at any moment.
 
     It gets the permissions of `like`, by default those of the file that it replaces. Raises
@@ -1828,80 +1563,46 @@ def write_atomic(path: Path, pieces: Iterable[bytes], like: Path | None = None) 
         with temp.open("wb") as file:
             with contextlib.suppress(OSError):
                 os.fchmod(file.fileno(), stat.S_IMODE((like or path).stat().st_mode))
-            file.writelines(pieces)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temp.replace(path)
-    except BaseException as error:
+    except OSError as error:
         with contextlib.suppress(OSError):
             temp.unlink()
-        if isinstance(error, OSError):
-            error.filename = str(path)
+        error.filename = str(path)
         raise
 
 
 def keep_copy(path: Path, data: bytes, suffix: str) -> Path:
     """Write what a file holds to an unused path beside it, before it is replaced; returns that."""
     copy = unused_path(path, suffix)
-    write_atomic(copy, [data], like=path)
+    write_atomic(copy, data, like=path)
     return copy
-
-
-class FileStamp(NamedTuple):
-    """What tells whether a file was changed, without reading it."""
-
-    inode: int
-    size: int  # bytes
-    modified: int  # nanoseconds since the epoch
-
-    @classmethod
-    def of(cls, file: Path | int) -> FileStamp | None:
-        """Return the stamp of a path or an open file; None if there is no such file."""
-        try:
-            status = os.stat(file)
-        except FileNotFoundError:
-            return None
-        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 class Cache:
     """The profiles fetched so far: username -> Profile in memory, one JSON object on disk.
 
     The file has one entry a line. A new profile is one line more, whatever the size of the file;
-    for one that replaces another, the file is rewritten. What another program writes into it
-    meanwhile is merged. Its methods raise OSError if the file can't be read or written; what it
-    held stays whole.
+    for one that replaces another, the file is written anew. So it is, from memory, if it was
+    changed or removed since this program wrote it; what it held then is kept under another name.
+    All methods raise OSError if the file can't be read or written; what it held stays whole.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._backup = path.with_name(path.name + ".bak")
-        self.profiles: dict[str, Profile] = {}
-        if path.exists():
-            self._load()
-        else:
-            self._write_all()
-
-    def _load(self) -> None:
-        """Read every whole entry; what differs from our own format is kept aside and rewritten."""
-        data = self._path.read_bytes()
+        data = read_if_exists(path)
         self.profiles = parse_cache(data)
         if data == render_cache(self.profiles.values()):
-            with self._path.open("r+b") as file:  # it can be written, too
-                self._note_written(file.fileno(), len(data))
-            return
-        copy = keep_copy(self._path, data, "damaged")
-        log.warning(
-            "%s is corrupt or written by another tool: recovered %d entries, kept the file as %s",
-            printable(str(self._path)),
-            len(self.profiles),
-            printable(str(copy)),
-        )
-        self._write_all()
+            with path.open("r+b") as file:  # it can be written, too
+                self._note_written(file.fileno())
+        else:
+            self._replace(data, "recovered")
 
     def add(self, profile: Profile) -> None:
         """Save a profile: its line is written over the closing brace in one write, and synced."""
-        self.sync()
+        self.check()
         if profile.username in self.profiles:
             self._write_all({**self.profiles, profile.username: profile})
         else:
@@ -1909,106 +1610,71 @@ class Cache:
             self._append(separator + render_entry(profile))
         self.profiles[profile.username] = profile
 
-    def undo_not_found(self, username: str, before: Profile | None) -> None:
-        """Put back what was cached of a profile before it was not found; new data stays."""
-        self.sync()
-        if not self.profiles[username].error:
-            return
-        if before is None:
-            others = {name: each for name, each in self.profiles.items() if name != username}
-            self._write_all(others)
-            del self.profiles[username]
-        else:
-            self.add(before)
-
-    def sync(self) -> bool:
-        """Bring file and memory together, if another program has removed or changed the file.
-
-        Returns whether it had to.
-        """
-        if FileStamp.of(self._path) == self._stamp:
-            return False
-        data = self._path.read_bytes() if self._path.exists() else None
-        if data == render_cache(self.profiles.values()):  # it was only touched, or moved
-            self._note_written(self._path, len(data))
-            return False
-        if data is not None:
-            self._merge(data)
-        self._write_all()
-        return True
-
-    def _merge(self, data: bytes) -> None:
-        """Take over what another program wrote; of two entries, the one fetched later counts."""
-        entries = parse_cache(data)
-        for username, entry in entries.items():
-            known = self.profiles.get(username)
-            fetched_at = parse_timestamp(entry.fetched_at)
-            if known is None or fetched_at >= parse_timestamp(known.fetched_at):
-                self.profiles[username] = entry
-        is_all_taken = all(self.profiles[name] == entry for name, entry in entries.items())
-        is_ours = data == render_cache(entries.values())
-        kept = ""
-        if not (is_ours and is_all_taken):
-            kept = f", kept the file as {printable(str(keep_copy(self._path, data, 'damaged')))}"
-        log.warning(
-            "%s was changed by another program: merged its %d entries with those of this run%s",
-            printable(str(self._path)),
-            len(entries),
-            kept,
-        )
-
-    def fetch_times(self) -> list[float]:
-        """Return when profiles were fetched, those before a `--force` too.
-
-        In epoch seconds and in order; a time in the future counts as now.
-        """
-        timestamps = [profile.fetched_at for profile in self.profiles.values()]
-        if self._backup.exists():
-            timestamps += FETCHED_AT.findall(self._backup.read_text("utf-8", "replace"))
-        times = map(parse_timestamp, timestamps)
-        return sorted(min(epoch, time.time()) for epoch in times if epoch > 0)
+    def check(self) -> None:
+        """Write the file anew, if it was changed or removed since it was written."""
+        if self._stamp != file_stamp(self._path):
+            self._replace(read_if_exists(self._path), "wrote anew")
 
     def set_aside(self) -> Path:
         """Keep the file as `.bak` and start empty; returns the path that it was given.
 
         An older `.bak` is moved to an unused path.
         """
-        if self._backup.exists():
-            self._backup.replace(unused_path(self._path, "bak"))
-        self._path.replace(self._backup)
+        backup = self._path.with_name(self._path.name + ".bak")
+        if backup.exists():
+            backup.replace(unused_path(self._path, "bak"))
+        self._path.replace(backup)
         self.profiles.clear()
-        self._write_all()
-        return self._backup
+        self._write_all(self.profiles)
+        return backup
+
+    def _replace(self, data: bytes, what_was_done: str) -> None:
+        """Write the file anew from memory; what it holds now, `data`, is kept if it differs."""
+        if data not in (b"", render_cache(self.profiles.values())):
+            log.warning(
+                "%s is damaged, or another program wrote it: kept it as %s, %s %d entries",
+                printable(str(self._path)),
+                printable(str(keep_copy(self._path, data, "damaged"))),
+                what_was_done,
+                len(self.profiles),
+            )
+        self._write_all(self.profiles)
 
     def _append(self, line: bytes) -> None:
         """Write a line over the closing brace; if that fails, put the brace back."""
         ending = line + CLOSING
         with self._path.open("r+b", buffering=0) as file:
-            file.seek(self._end)
+            end = file.seek(-len(CLOSING), os.SEEK_END)
             try:
                 if file.write(ending) < len(ending):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(file.fileno())
             except OSError as error:
-                file.seek(self._end)
+                file.seek(end)
                 file.write(CLOSING)
-                file.truncate(self._end + len(CLOSING))
+                file.truncate()
+                self._note_written(file.fileno())
                 error.filename = str(self._path)
                 raise
-            finally:
-                size = file.seek(0, os.SEEK_END)
-                self._note_written(file.fileno(), size)
+            self._note_written(file.fileno())
 
-    def _write_all(self, profiles: Mapping[str, Profile] | None = None) -> None:
-        data = render_cache((self.profiles if profiles is None else profiles).values())
+    def _write_all(self, profiles: Mapping[str, Profile]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(self._path, [data])
-        self._note_written(self._path, len(data))
+        write_atomic(self._path, render_cache(profiles.values()))
+        self._note_written(self._path)
 
-    def _note_written(self, file: Path | int, size: int) -> None:
-        """Note where the closing brace begins, and by what to see a change."""
-        self._end = size - len(CLOSING)
-        self._stamp = FileStamp.of(file)
+    def _note_written(self, file: Path | int) -> None:
+        """Note by what to see that the file was changed."""
+        self._stamp = file_stamp(file)
+
+
+def file_stamp(file: Path | int) -> tuple[int, int, int] | None:
+    """Return what tells, without reading it, whether a file was changed; None if it is gone."""
+    try:
+        status = os.stat(file)
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def render_cache(profiles: Iterable[Profile]) -> bytes:
@@ -2047,10 +1713,8 @@ def parse_cache(data: bytes) -> dict[str, Profile]:
     return profiles
 
 
-def is_about_profile(entry: object) -> bool:
+def is_about_profile(entry: Mapping[str, Any]) -> bool:
     """Return whether a cache entry, whoever wrote it, is about a profile, not about a failure."""
-    if not isinstance(entry, dict):
-        return False
     if error := entry.get("error"):
         return isinstance(error, str) and error in ERRORS
     texts = (entry.get("biography"), entry.get("category_name"))
@@ -2058,31 +1722,34 @@ def is_about_profile(entry: object) -> bool:
 
 
 class Progress:
-    """What a run leaves to the next: how many rows from the top are done, and a wait that goes on.
+    """What a run leaves to the next; its methods raise OSError.
 
-    `not_before` is when requests may be sent again, in epoch seconds: in `longest_wait` seconds at
-    the most, as the clock may have been set back. A number of rows that is out of range is ignored.
-    Its methods raise OSError.
+    `rows_done` counts the rows from the top that are done, and `batch_count` the fetches of the
+    batch that has begun. `not_before` is when requests may be sent again, in epoch seconds: in
+    `longest_wait` seconds at the most, as the clock may have been set back. What is out of range in
+    the file is ignored; `has_batches` is whether a batch is noted there at all.
     """
 
-    def __init__(self, path: Path, rows: int, longest_wait: float) -> None:
+    def __init__(self, path: Path, rows: int, longest_wait: float, has_batches: bool) -> None:
         self._path = path
+        self._has_batches = has_batches
         state = parse_object(read_if_exists(path))
         rows_done: Any = state.get("last_processed_index")
-        is_in_range = type(rows_done) is int and 0 <= rows_done <= rows
-        self.rows_done = int(rows_done) if is_in_range else 0
+        batch_count: Any = state.get("batch_count") if has_batches else 0
+        self.rows_done = rows_done if type(rows_done) is int and 0 <= rows_done <= rows else 0
+        self.batch_count = max(batch_count, 0) if type(batch_count) is int else 0
         not_before = parse_timestamp(state.get("not_before"))
         self.not_before = min(not_before, time.time() + longest_wait)
 
-    def move_to(self, rows_done: int) -> None:
-        """Note that so many rows from the top are done."""
-        self.rows_done = rows_done
-        self.save()
-
     def advance_to(self, rows_done: int) -> None:
         """Note that so many rows from the top are done, if they are more than before."""
-        if rows_done > self.rows_done:
-            self.move_to(rows_done)
+        self.rows_done = max(self.rows_done, rows_done)
+        self.save()
+
+    def count_fetch(self) -> None:
+        """Note that a profile is about to be fetched."""
+        self.batch_count += 1
+        self.save()
 
     def block_until(self, epoch: float) -> None:
         """Note that nothing is sent until then (epoch seconds)."""
@@ -2090,84 +1757,52 @@ class Progress:
         self.save()
 
     def finish(self) -> None:
-        """Note that the whole list is done: the next run starts at the top.
+        """Note that the whole list is done: the next run starts at the top, with a new batch.
 
         It does so after the wait that may still go on.
         """
+        self.rows_done = self.batch_count = 0
         if self.not_before > time.time():
-            self.move_to(0)
+            self.save()
         else:
             self._path.unlink(missing_ok=True)
 
     def save(self) -> None:
         """Write the file."""
         state: dict[str, Any] = {"last_processed_index": self.rows_done}
+        if self._has_batches and self.batch_count:
+            state["batch_count"] = self.batch_count
         if self.not_before > time.time():
             state["not_before"] = format_timestamp(math.ceil(self.not_before))
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(self._path, [json.dumps(state).encode(), b"\n"])
+        write_atomic(self._path, json.dumps(state).encode() + b"\n")
 
 
-class Lock:
-    """Holds a state folder until it is closed or the process ends, however it ends.
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold a state folder, made if missing, as long as the process lives; its file names it.
 
-    Its file names the process. Raises UnusableError if another run holds the folder, and OSError
-    if the folder can't be locked.
+    Raises UnusableError if another run holds the folder, and OSError if it can't be locked.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / LOCK_FILE
-        self._acquire()
-
-    def renew(self) -> None:
-        """Lock the folder again, if it was removed meanwhile.
-
-        Raises StoppedError if another run has locked it since.
-        """
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
-                return
-        self._file.close()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOCK_FILE
+    with path.open("a+b", buffering=0) as file:
         try:
-            self._acquire()
-        except UnusableError as error:
-            raise StoppedError(str(error)) from error
-
-    def close(self) -> None:
-        """Let the folder go."""
-        if not self._file.closed:  # as it is if `renew` lost the folder to another run
-            self._write_process("")
-            self._file.close()
-
-    def _acquire(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("a+b", buffering=0)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            process = file.read().decode("ascii", "replace").strip()
+            how = f", or stop it with: kill {process}" if process.isdecimal() else ""
+            raise UnusableError(
+                f"another run is using {printable(str(folder))}: wait until it ends{how}"
+            ) from None
         except OSError as error:
-            if isinstance(error, BlockingIOError):
-                self._refuse()
-            self._file.close()
-            error.filename = str(self._path)
+            error.filename = str(path)
             raise
-        self._write_process(f"{os.getpid()}\n")
-
-    def _refuse(self) -> NoReturn:
-        """Say which process holds the folder."""
-        with self._file:
-            self._file.seek(0)
-            process = printable(self._file.read().decode("ascii", "replace").strip())
-        named, how = "", ""
-        if process.isdecimal():  # it names itself just after it has locked the folder
-            named, how = f" (process {process})", f", or stop it with: kill {process}"
-        folder = printable(str(self._path.parent))
-        raise UnusableError(f"another run is using {folder}{named}: wait until it ends{how}")
-
-    def _write_process(self, process: str) -> None:
-        """Name the process that holds the folder; a full disk is no reason not to go on."""
-        with contextlib.suppress(OSError):
-            self._file.truncate(0)
-            self._file.write(process.encode("ascii"))
+        with contextlib.suppress(OSError):  # a full disk is no reason not to go on
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n".encode())
+        yield
 
 
 # ==================================================================================================
@@ -2660,105 +2295,48 @@ def is_instagram(platform: str) -> bool:
 # The run
 # ==================================================================================================
 
+FIRST_GUESS = 10  # profiles that the estimate adds to those fetched so far, with a request each
+
 
 def open_profiles(
     rows: Iterable[Row], source: Source, profiles: Mapping[str, Profile]
-) -> list[tuple[int, str]]:
-    """Return what a source has to fetch: index of the first row that can gain, and username."""
+) -> dict[str, int]:
+    """Return what a source has to fetch: username -> index of the first row that can gain by it."""
     first_row: dict[str, int] = {}
     for index, row in enumerate(rows):
-        username, wanted = row.username, row.wanted
-        if not username or source.fields.isdisjoint(wanted):
-            continue
-        if not source.settles(profiles.get(username), wanted):
+        username = row.username or ""
+        can_gain = username and not source.fields.isdisjoint(row.wanted)
+        if can_gain and not source.settles(profiles.get(username)):
             first_row.setdefault(username, index)
-    return [(index, username) for username, index in first_row.items()]
+    return first_row
 
 
-def wanted_fields(rows: Iterable[Row]) -> dict[str, set[str]]:
-    """Return the profile fields that can be filled into the rows of each username."""
-    wanted: dict[str, set[str]] = {}
-    for row in rows:
-        if row.username:
-            wanted.setdefault(row.username, set()).update(row.wanted)
-    return wanted
+class Output:
+    """The output: the input plus what is cached. `write` raises OSError."""
 
+    def __init__(self, path: Path, sheet: Sheet) -> None:
+        self._path, self._sheet = path, sheet
+        self._last: bytes | None = None  # as this run wrote it last
 
-class Batches:
-    """Counts the profiles of the current batch by when they were fetched.
+    def write(self, profiles: Mapping[str, Profile]) -> None:
+        """Write it anew from what is cached; what somebody has typed into it is kept as a copy."""
+        new = b"".join(self._sheet.render(profiles))
+        old = read_if_exists(self._path)
+        if self._is_foreign(old, new):
+            log.warning(
+                "%s has lines that are not of this list: kept it as %s. "
+                "Edits belong into the input, as the output is made anew from it each time",
+                printable(str(self._path)),
+                printable(str(keep_copy(self._path, old, "bak"))),
+            )
+        write_atomic(self._path, new)
+        self._last = new
 
-    The batch began after the last gap between two profiles that was as long as a pause, in
-    whichever run that was. So stopping and starting again makes no batch longer.
-    """
-
-    def __init__(
-        self, size: int, pause: float, per_minute: float, fetch_times: list[float]
-    ) -> None:
-        self.size = size
-        self.pause = pause  # seconds; 0 for none
-        self._fetch_times = fetch_times  # epoch seconds, in order
-        # Neither the pace nor a restart makes a gap by itself, however short the pause.
-        self._gap = max(pause, 2 * (refill_seconds(per_minute) + JITTER[1]))
-
-    def add(self) -> None:
-        """Count a profile that was fetched just now."""
-        self._fetch_times.append(time.time())
-
-    def start_next(self) -> None:
-        """Begin a batch, after a pause."""
-        self._fetch_times.clear()
-
-    def count(self, epoch: float) -> int:
-        """Return how many profiles are in the batch of one that is fetched then; `size` at most."""
-        next_fetch = epoch
-        count = 0
-        for fetched in reversed(self._fetch_times[-self.size :]):
-            if next_fetch - fetched >= self._gap:
-                break
-            next_fetch = fetched
-            count += 1
-        return count
-
-    def is_full(self) -> bool:
-        """Return whether a pause comes before the next profile."""
-        return self.pause > 0 and self.count(time.time()) == self.size
-
-    def remaining_pause(self) -> float:
-        """Return the seconds of the pause that have not passed since the last profile."""
-        since_last = max(time.time() - self._fetch_times[-1], 0.0)
-        return max(self.pause - since_last, 0.0)
-
-
-def write_output(
-    path: Path, sheet: Sheet, profiles: Mapping[str, Profile], last: bytes = b""
-) -> bytes:
-    """Write the output, the input plus what is cached (username -> Profile), and return it.
-
-    If the output that it replaces has a line that is neither in the input nor in the new one, nor
-    in the `last` one that this run wrote, as somebody typed into it or has changed the input since,
-    that output is copied to an unused path first. Raises OSError.
-    """
-    new = b"".join(sheet.render(profiles))
-    old = read_if_exists(path)
-    if old not in (new, last) and is_edited(old, sheet, new, last):
-        copy = keep_copy(path, old, "bak")
-        log.warning(
-            "%s has lines that the new output won't have: kept it as %s. "
-            "Type your edits into the input; the output is made anew from it each time",
-            printable(str(path)),
-            printable(str(copy)),
-        )
-    write_atomic(path, [new])
-    return new
-
-
-def is_edited(output: bytes, sheet: Sheet, *own: bytes) -> bool:
-    """Return whether an output has a line that neither the sheet nor any of our `own` has."""
-    unknown_lines = set(output.splitlines()).difference([b""], *map(bytes.splitlines, own))
-    return bool(unknown_lines) and not unknown_lines <= sheet.lines()
-
-
-FIRST_GUESS = 10  # profiles that the estimate adds to those fetched so far, with a request each
+    def _is_foreign(self, old: bytes, new: bytes) -> bool:
+        """Return whether the file that is about to be replaced has what is found nowhere else."""
+        if self._last is not None:
+            return old not in (b"", new, self._last)
+        return not set(old.splitlines()) <= {b"", *new.splitlines(), *self._sheet.lines()}
 
 
 @dataclass
@@ -2766,235 +2344,183 @@ class Enrichment:
     """One run over the list: fetches what is open, caches it, and writes checkpoints."""
 
     sheet: Sheet
+    source: Source
+    client: Client
     cache: Cache
     progress: Progress
-    limiter: RateLimiter
-    fetcher: Fetcher
-    batches: Batches
-    args: argparse.Namespace
-    last_output: bytes  # as this run wrote it last
+    output: Output
     report: Report | None
+    args: argparse.Namespace
 
     def __post_init__(self) -> None:
-        self.source = self.fetcher.source
-        self.queue = self.fetcher.queue
         self.rows = self.sheet.rows[: self.args.limit]
-        self.wanted = wanted_fields(self.rows)  # username -> profile fields
-        self.tried: set[str] = set()  # the usernames fetched in this run, settled or not
-        self.last_errors: dict[str, FetchError] = {}  # username -> what last left it open
-        self.unsaved: str | None = None  # the username that was fetched and could not be cached
-        self.write_errors: dict[str, OSError] = {}  # what the last checkpoint could not write
-        self.done = 0  # profiles of the list that were out of the queue, put back or not
-        self._estimated_end = 0.0  # epoch seconds
-        # username -> what was cached before this run cached it as not found
-        self._not_found_now: dict[str, Profile | None] = {}
-        self._since_checkpoint = 0  # profiles fetched
+        self.first_row = open_profiles(self.rows, self.source, self.cache.profiles)
+        done = self.progress.rows_done  # the rows from there on come first, then those above
+        in_order = sorted(
+            self.first_row, key=lambda name: ((at := self.first_row[name]) < done, at)
+        )
+        self.queue = FetchQueue(in_order)
+        self.is_fetching = False
+        self.outage: Outage | None = None
+        self.requests = 0  # sent for the profiles fetched so far
+
+    @property
+    def usernames(self) -> set[str]:
+        """The usernames of the list."""
+        return {row.username for row in self.rows if row.username}
+
+    def settled(self) -> set[str]:
+        """Return the usernames of the list of which there is nothing to fetch any more."""
+        profiles, settles = self.cache.profiles, self.source.settles
+        return {username for username in self.usernames if settles(profiles.get(username))}
 
     def run(self) -> None:
-        """Fetch the profiles of the queue, until it is empty.
+        """Fetch the profiles of the queue, in passes, until there is nothing more to try.
 
         Raises Interrupted, StoppedError if going on makes no sense, and OSError if something
         can't be saved.
         """
-        self._note_position()  # for the live line during the pause
-        if self.queue:
-            self.limiter.resume_pause()
-        are_repeats = False
-        while self.queue:
-            self._note_position()
-            if not are_repeats and self.queue.has_only_repeats():
-                are_repeats = True
-                log.info("Back to the profiles that are still open: %d", len(self.queue))
-            username = self.queue.pop()
-            if self.is_settled(username):  # another program has put it into the cache
-                continue
-            result = self._fetch(username)
-            self._reopen_refuted()
-            index = self.queue.row_index[username]
-            self.progress.advance_to(index + 1)
-            log_progress(self, index, username, result)
-        if self.tried:
-            self.checkpoint()
-        self._note_end()
-
-    def to_fetch(self) -> list[tuple[int, str]]:
-        """Return the open profiles: index of the first row that can gain by it, and username."""
-        return open_profiles(self.rows, self.source, self.cache.profiles)
-
-    def is_settled(self, username: str) -> bool:
-        """Return whether there is nothing to fetch of a profile any more."""
-        return self.source.settles(self.cache.profiles.get(username), self.wanted[username])
-
-    def count_settled(self) -> int:
-        """Count the settled profiles of the list."""
-        return sum(map(self.is_settled, self.wanted))
-
-    def pauses_ahead(self, fetches: int) -> int:
-        """Return how many batch pauses there are before the last of so many fetches (1 or more)."""
-        if not self.batches.pause:
-            return 0
-        resumes_at = time.time() + self.limiter.blocked_for()
-        return (self.batches.count(resumes_at) + fetches - 1) // self.batches.size
-
-    def fetches_ahead(self) -> tuple[int, int]:
-        """Estimate how often profiles are still to be fetched, and with how many requests in all.
-
-        Of those that were not fetched yet, as many need a second time, and as many requests, as of
-        those that were. A second time takes one request.
-        """
-        known = len(self.tried) + FIRST_GUESS
-        repeats = self.queue.repeats()
-        first_times = len(self.queue) - repeats
-        all_repeats = repeats + first_times * repeats / known
-        requests = first_times * (self.fetcher.requests + FIRST_GUESS) / known + all_repeats
-        return round(first_times + all_repeats), round(requests)
-
-    def eta(self) -> float:
-        """Return the seconds until the end of the run, with the pauses to come."""
-        before_next = self.limiter.blocked_for() + self.fetcher.next_pause()
-        return before_next + self.seconds_of_queue() if self.queue else 0.0
-
-    def seconds_of_queue(self) -> float:
-        """Estimate the seconds that the queue takes from the next request on."""
-        fetches, requests = self.fetches_ahead()
-        if not fetches:
-            return 0.0
-        each = seconds_per_request(self.args.rate_limit)
-        # A pause takes the place of a gap between two requests.
-        each_pause = max(self.batches.pause + sum(JITTER) / 2 - each, 0.0)
-        return requests * each + self.pauses_ahead(fetches) * each_pause
-
-    def seconds_to_end(self) -> float:
-        """Return the seconds until the end as it was estimated after the last profile.
-
-        So it stands still while a token or an answer is waited for. If it has become too early
-        since, by a block or the machine's sleep, it is the earliest end that is possible.
-        """
-        at_least = self.limiter.blocked_for() + self.seconds_of_queue()
-        return max(self._estimated_end - time.time(), at_least)
-
-    def checkpoint(self) -> None:
-        """Write the results, and the state again if another program has changed or removed it.
-
-        If a result can't be written, the log says so, and the next checkpoint tries again.
-        Raises OSError on a full disk, and if the state can't be written.
-        """
-        self._since_checkpoint = 0
-        self.save_cache()
-        self.progress.save()
-        self.save_results()
-
-    def save_results(self) -> None:
-        """Write output and report; raises OSError on a full disk only, but notes every error."""
-        self.write_errors.clear()
-        for name, write in (("output", self._write_output), ("report", self._write_report)):
-            try:
-                write()
-            except OSError as error:
-                self.write_errors[name] = error
-        for name, why in self.write_errors.items():
-            if why.errno in DISK_FULL:
-                raise why
-            log.error(
-                "The %s can't be written (%s): "
-                "what was fetched is in the cache, and the next checkpoint tries again",
-                name,
-                format_os_error(why),
-            )
-
-    def open_errors(self) -> dict[str, ReportedError]:
-        """Return what left the profiles open that this run has fetched in vain (username -> it)."""
-        in_flight = ReportedError("the run stopped while it was being fetched")
-        return {
-            username: self.last_errors.get(username, in_flight)
-            for username in self.tried
-            if not self.is_settled(username)
-        }
-
-    def save_cache(self) -> None:
-        """See to it that the cache file has what is known now; raises OSError if it can't."""
-        self._reopen_refuted()
-        self.cache.sync()
-
-    def _write_output(self) -> None:
-        self.last_output = write_output(
-            self.args.output, self.sheet, self.cache.profiles, self.last_output
-        )
-
-    def _write_report(self) -> None:
-        if self.report:
-            self.report.write(self.cache.profiles, self.open_errors())
-
-    def _note_position(self) -> None:
-        """Note how far the run is, and when it ends as it looks now."""
-        self.done = max(self.done, len(self.wanted) - len(self.queue))
-        self._estimated_end = time.time() + self.eta()
-
-    def _note_end(self) -> None:
-        """Note that the run is through its rows: all of them, or the first ones of a `--limit`."""
+        send = self.client.send
+        while self.queue.waiting:
+            self.fetch_next(send)
+            if not self.queue.waiting:
+                self.queue.start_next_pass(bool(known_profiles(self.cache.profiles)))
+                send = self.client.send_once
+        self.cache_gone()
+        self.checkpoint()
         if len(self.rows) == len(self.sheet.rows):
             self.progress.finish()
         else:
             self.progress.advance_to(len(self.rows))
 
-    def _fetch(self, username: str) -> str:
-        """Fetch one profile, after the pause that may be due; returns what came of it, in words."""
-        self._prepare_fetch()
-        requests_before = self.fetcher.requests
-        is_first_time = username not in self.tried
-        self.tried.add(username)
+    def fetch_next(self, send: Send) -> None:
+        """Fetch the next profile of the queue, after the pause that may be due before it."""
+        if self.progress.batch_count >= self.args.batch_size:
+            self.pause(self.args.batch_pause, f"Batch of {self.args.batch_size} done")
+        username = self.queue.waiting.popleft()
+        requests_before = self.client.requests_sent
+        self.is_fetching = True
+        result = self.fetch(username, send)
+        self.is_fetching = False
+        self.requests += self.client.requests_sent - requests_before
+        index = self.first_row[username]
+        self.progress.advance_to(index + 1)
+        log_progress(self, index, username, result)
+        if self.client.failures >= FAILURES_IN_A_ROW:
+            self.look_for_outage(self.queue.errors[username])
+        else:
+            self.outage = None
+
+    def fetch(self, username: str, send: Send) -> str:
+        """Fetch a profile, save or note what came of it, and return that in words."""
+        requests_before = self.client.requests_sent
+        self.progress.count_fetch()
         try:
-            fetched = self.fetcher.fetch(username)
+            profile = fetch(self.source, username, send)
+        except Interrupted:
+            if self.client.requests_sent == requests_before:
+                self.progress.batch_count -= 1
+            raise
+        except Withheld as error:
+            self.queue.note_withheld(username, error)
+            return f"left open: {error}"
         except FetchError as error:
-            self.last_errors[username] = error
-            again = "; again at the end" if username in self.queue else ""
-            return f"left open: {error}{again}"
-        finally:
-            if is_first_time and self.fetcher.requests == requests_before:
-                self.tried.remove(username)  # a signal came before the first request
-            self.batches.add()
-            self._since_checkpoint += 1
-        self.unsaved = username
-        before = self.cache.profiles.get(username)
-        profile = fetched.completed_by(before)
+            if not self.client.transport.is_reached:
+                raise StoppedError(
+                    f"{self.source.name} can't be reached ({error}): "
+                    "check the connection and the proxy settings"
+                ) from error
+            self.queue.note_failure(username, error)
+            return f"left open: {error}"
         self.cache.add(profile)
-        self.unsaved = None
-        if profile.error:
-            self._not_found_now[username] = before
+        self.queue.note_answer(username)
         return describe(profile, self.source.fields)
 
-    def _reopen_refuted(self) -> None:
-        """Forget what this run has cached as not found, if that has been refuted since."""
-        for username in sorted(filter(self.fetcher.claims.is_refuted, self._not_found_now)):
-            log.info("@%s: open again: the same was said of a profile that was fetched", username)
-            self.cache.undo_not_found(username, self._not_found_now[username])
-            del self._not_found_now[username]
+    def look_for_outage(self, error: FetchError) -> None:
+        """Find out whether five failures in a row, the last an `error`, were about us.
 
-    def _prepare_fetch(self) -> None:
-        """Write the checkpoint that is due, and wait for the pauses that are due."""
-        if self.fetcher.outage:
-            self.checkpoint()
-            self.fetcher.wait_out_outage()
-        if self.batches.is_full():
-            self.checkpoint()
-            self._pause_after_batch()
-        elif self._since_checkpoint >= self.batches.size:
-            self.checkpoint()
+        If so, pause until a known profile is answered. Where none is known, pause once, and let the
+        next profile of the queue tell.
+        """
+        known = known_profiles(self.cache.profiles)
+        while failure := check_known_profile(self.source, self.client, known) if known else error:
+            self.queue.undo_failures()
+            self.outage = self.outage or Outage(began=time.monotonic())
+            seconds = self.outage.next_pause(failure, self.args.batch_pause, bool(known))
+            self.pause(seconds, f"No profile can be fetched ({failure})")
+            if not known:
+                self.client.failures = FAILURES_IN_A_ROW - 1
+                return
+        self.queue.confirm_failures()
+        self.outage = None
 
-    def _pause_after_batch(self) -> None:
-        """Wait for what remains of the pause, and begin the next batch."""
-        if seconds := self.batches.remaining_pause():
-            saved = "not saved yet" if "output" in self.write_errors else "saved"
-            self.limiter.pause_for(seconds, f"Batch of {self.batches.size} done, {saved}")
-        self.batches.start_next()
+    def cache_gone(self) -> None:
+        """Cache those that are gone as not found, if a known profile is answered now."""
+        gone = self.queue.gone()
+        known = known_profiles(self.cache.profiles)
+        if gone and not check_known_profile(self.source, self.client, known):
+            for username in gone:
+                self.cache.add(Profile.fetched_now(username, {"error": NOT_FOUND}))
+            log.info("Not found in two passes running, so gone: %d", len(gone))
+
+    def pause(self, seconds: float, reason: str) -> None:
+        """Write a checkpoint, and send nothing for so many seconds from now."""
+        if seconds >= self.args.batch_pause:
+            self.progress.batch_count = 0
+        self.client.limiter.block_for(seconds)
+        self.checkpoint()
+        if pause := self.client.limiter.blocked_for():
+            duration, end = format_duration(pause), clock_time_in(pause)
+            log.info("%s: pausing %s, until %s", reason, duration, end)
+
+    def checkpoint(self) -> None:
+        """Write everything that a run writes; raises OSError."""
+        for write in self._writers():
+            write()
+
+    def last_checkpoint(self) -> list[str]:
+        """Write what can be written of a checkpoint; returns the paths of what can't."""
+        unwritten = []
+        for write in self._writers():
+            try:
+                write()
+            except OSError as error:
+                unwritten.append(str(error.filename))
+        return unwritten
+
+    def _writers(self) -> list[Callable[[], None]]:
+        """Return what writes the files of a checkpoint, one after the other."""
+        profiles, errors = self.cache.profiles, self.queue.errors
+        results = [functools.partial(self.output.write, profiles)]
+        if self.report:
+            results.append(functools.partial(self.report.write, profiles, errors))
+        return [self.cache.check, self.progress.save, *results]
+
+    def done(self) -> int:
+        """Return how many profiles of the list there is nothing more to do about."""
+        return len(self.usernames) - self.queue.left() - self.is_fetching
+
+    def pauses_ahead(self) -> int:
+        """Return how many pauses between batches are still to come."""
+        left = self.queue.left()
+        is_pausing = self.args.batch_pause and left
+        return (self.progress.batch_count + left - 1) // self.args.batch_size if is_pausing else 0
+
+    def eta(self) -> float:
+        """Return the seconds until the end of the run, with the pauses to come."""
+        left, limiter = self.queue.left(), self.client.limiter
+        if not left:
+            return limiter.blocked_for() if self.is_fetching else 0.0
+        mean = (self.requests + FIRST_GUESS) / (self.queue.fetched + FIRST_GUESS)
+        gaps = (left * mean - 1) * seconds_per_request(self.args.rate_limit)
+        pauses: float = self.pauses_ahead() * self.args.batch_pause
+        return limiter.ready_in() + gaps + sum(JITTER) / 2 + pauses
 
 
 # ==================================================================================================
 # Report
 # ==================================================================================================
 
-NOT_FETCHED_YET = "not fetched yet"
-STILL_OPEN = "; open: "  # between what is filled and why the rest is not
 NOT_FOUND_DETAILS = {NOT_FOUND: "", NOT_PROFESSIONAL: "personal or age-restricted or gone"}
 
 
@@ -3057,7 +2583,7 @@ class Report:
                 printable(str(self._path)),
                 printable(str(copy)),
             )
-        write_atomic(self._path, [report])
+        write_atomic(self._path, report)
         self._last = report
 
     def _rows(
@@ -3088,14 +2614,11 @@ class Report:
             return Status.NO_HANDLE, row.handle.kind.value
         if not row.wanted:
             return Status.COMPLETE, ""
-        is_settled = self._source.settles(profile, row.wanted)
+        is_settled = self._source.settles(profile)
         can_gain = not self._source.fields.isdisjoint(row.wanted)
         failure = None if is_settled else self._failure(row.username, last_error)
         if new_cells := self._sheet.new_cells(row, {row.username: profile} if profile else {}):
-            filled = " and ".join(self._sheet.titles[field] for field in new_cells)
-            why_open = failure[1] if failure else NOT_FETCHED_YET
-            is_open = can_gain and not is_settled
-            return Status.FILLED, f"{filled}{STILL_OPEN}{why_open}" if is_open else filled
+            return Status.FILLED, " and ".join(self._sheet.titles[field] for field in new_cells)
         if failure:
             return failure
         if profile and profile.error:
@@ -3137,10 +2660,7 @@ def parse_report(data: bytes) -> list[ReportRow]:
 def reported_failure(row: ReportRow) -> tuple[Status, str] | None:
     """Return why a profile was fetched in vain, as a row of an earlier report tells."""
     status = Status(row.status)
-    if status in (Status.OPEN, Status.WITHHELD):
-        return status, row.detail
-    why_open = row.detail.partition(STILL_OPEN)[2]
-    return (Status.OPEN, why_open) if why_open not in ("", NOT_FETCHED_YET) else None
+    return (status, row.detail) if status in (Status.OPEN, Status.WITHHELD) else None
 
 
 def is_edited_report(report: bytes, rows: Iterable[ReportRow]) -> bool:
@@ -3168,7 +2688,7 @@ def is_edited_row(old: ReportRow, now: ReportRow | None) -> bool:
 
 def filled_columns(row: ReportRow) -> set[str]:
     """Return the columns that a row's detail names; for most statuses, the detail itself."""
-    return set(row.detail.partition(STILL_OPEN)[0].split(" and "))
+    return set(row.detail.split(" and "))
 
 
 # ==================================================================================================
@@ -3268,15 +2788,16 @@ class Console(logging.Handler):
         """Have the line say how far this run is."""
         self._run = run
 
-    def show(self, activity: str, seconds: float) -> None:
-        """Draw the line: what is waited for, which takes so many seconds at least."""
+    def show(self, activity: str) -> None:
+        """Draw the line: how far the run is, and what is waited for."""
         if self._is_in_background():
             return
         width = self._width()
         line = activity[:width]
         if self._run:
-            end = clock_time_in(max(self._run.seconds_to_end(), seconds))
-            line = live_line(width, self._run.done, len(self._run.wanted), activity, end)
+            end = clock_time_in(self._run.eta())
+            done, total = self._run.done(), len(self._run.usernames)
+            line = live_line(width, done, total, activity, end)
         self._write(f"{ERASE}{line}\r")
         self._is_drawn = True
 
@@ -3406,8 +2927,10 @@ def count_without_handle(rows: Iterable[Row]) -> int:
 def log_plan(run: Enrichment) -> None:
     """Log what the run is going to do, and how long that takes."""
     log_unusable(run.rows)
-    profiles, cached, to_fetch = len(run.wanted), run.count_settled(), len(run.queue)
-    filled = sum(not run.is_settled(name) for name, wanted in run.wanted.items() if not wanted)
+    settled, to_fetch = run.settled(), len(run.queue.waiting)
+    profiles, cached = len(run.usernames), len(settled)
+    wanted = {row.username for row in run.rows if row.wanted}
+    filled = len(run.usernames - settled - wanted)
     others = profiles - cached - filled - to_fetch
     log.info(
         "Plan: %s; %s in column '%s': "
@@ -3431,10 +2954,10 @@ def log_plan(run: Enrichment) -> None:
 
 def log_estimate(run: Enrichment) -> None:
     """Log how long it takes to fetch what is in the queue, and when that ends."""
-    pauses = run.pauses_ahead(len(run.queue))
+    pauses = run.pauses_ahead()
     with_pauses = (
-        f", with {counted(pauses, 'pause')} of {format_duration(run.batches.pause)} "
-        f"between batches of {run.batches.size}"
+        f", with {counted(pauses, 'pause')} of {format_duration(run.args.batch_pause)} "
+        f"between batches of {run.args.batch_size}"
     )
     seconds = run.eta()
     log.info(
@@ -3462,13 +2985,13 @@ def log_progress(run: Enrichment, index: int, username: str, result: str) -> Non
 
 
 def log_summary(
-    run: Enrichment, still_open: Sequence[str], from_cache: int, seconds: float
+    run: Enrichment, still_open: Collection[str], from_cache: int, seconds: float
 ) -> None:
     """Log the coverage before and after, the counts, and which profiles are still open.
 
     `from_cache` is how many profiles there was nothing to fetch of; `seconds` is what the run took.
     """
-    cached = [run.cache.profiles[name] for name in run.wanted if name in run.cache.profiles]
+    cached = [run.cache.profiles[name] for name in run.usernames & run.cache.profiles.keys()]
     lines = coverage_table(run.sheet, run.cache.profiles)
     if categories := categories_line(cached):
         lines += ["", categories]
@@ -3482,7 +3005,7 @@ def log_summary(
     ]
     log.info(
         "%d fetched, %d from cache, %s, %d without handle, %d still open; took %s; source: %s%s",
-        len(run.tried.difference(still_open)),
+        len(run.first_row) - len(still_open),
         from_cache,
         ", ".join([*without_data, f"{len(withheld)} withheld"]),
         count_without_handle(run.rows),
@@ -3494,28 +3017,17 @@ def log_summary(
     log_still_open(run, still_open)
 
 
-def hidden_profiles(run: Enrichment, still_open: Iterable[str]) -> list[str]:
-    """Return those that this source does not show, and of which another's data is cached."""
-    return [
-        username
-        for username in still_open
-        if username in run.cache.profiles
-        and isinstance(run.last_errors.get(username), (Withheld, NotFound))
-        and not run.fetcher.claims.is_refuted(username)
-    ]
-
-
 def withheld_profiles(run: Enrichment, still_open: Iterable[str]) -> list[str]:
     """Return those of the open profiles that the source withholds."""
-    return [name for name in still_open if isinstance(run.last_errors.get(name), Withheld)]
+    return [name for name in still_open if isinstance(run.queue.errors.get(name), Withheld)]
 
 
-def log_still_open(run: Enrichment, still_open: Sequence[str]) -> None:
+def log_still_open(run: Enrichment, still_open: Collection[str]) -> None:
     """Log which of the open profiles were fetched in vain, with the reason, and how many others.
 
     The first of them are named.
     """
-    errors = run.open_errors()
+    errors = run.queue.errors
     in_vain = [username for username in still_open if username in errors]
     for username in in_vain[:MOST_OPEN]:
         log.info("Still open: @%s: %s", username, errors[username])
@@ -3789,7 +3301,7 @@ def enrich(args: argparse.Namespace, waiter: Waiter, console: Console) -> int:
 
     Raises UnusableError, StoppedError and Interrupted, all before the first profile only.
     """
-    stopwatch = Stopwatch.start()
+    started = Deadline.after(0.0)
     source = choose_source(args)
     named = {
         "username": args.username_column,
@@ -3797,16 +3309,16 @@ def enrich(args: argparse.Namespace, waiter: Waiter, console: Console) -> int:
         "biography": args.details_column,
     }
     named = {field: header for field, header in named.items() if header is not None}
-    sheet = waiter.wait_for(read_sheet, args.input, named)  # it may come from a pipe
+    # It may come from a pipe.
+    sheet = waiter.wait_for("reading the list", read_sheet, args.input, named)
     # A link is written where it points.
     args.output = Path(os.path.realpath(args.output))
     args.report = args.report and Path(os.path.realpath(args.report))
     try:
         check_paths(args)
-        check_proxy(source.request("").url)
-        with contextlib.closing(Lock(args.cache_dir)) as lock:
-            run = open_run(args, waiter, source, sheet, lock)
-            return run_and_log(run, stopwatch, console)
+        with lock(args.cache_dir):
+            run = open_run(args, waiter, source, sheet)
+            return run_and_log(run, started, console)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise UnusableError(f"{format_os_error(error)}: give another path") from error
@@ -3814,58 +3326,41 @@ def enrich(args: argparse.Namespace, waiter: Waiter, console: Console) -> int:
         return EXIT_INCOMPLETE
 
 
-def open_run(
-    args: argparse.Namespace, waiter: Waiter, source: Source, sheet: Sheet, lock: Lock
-) -> Enrichment:
+def open_run(args: argparse.Namespace, waiter: Waiter, source: Source, sheet: Sheet) -> Enrichment:
     """Read the state, write the first output, check the set-up, and put the run together.
 
     Raises UnusableError, StoppedError and Interrupted from the check, and OSError.
     """
     cache = Cache(args.cache_dir / CACHE_FILE)
     longest_wait = max(LONGEST_WAIT, args.batch_pause)
-    progress = Progress(args.cache_dir / PROGRESS_FILE, len(sheet.rows), longest_wait)
-    fetch_times = cache.fetch_times()
+    progress = Progress(
+        args.cache_dir / PROGRESS_FILE, len(sheet.rows), longest_wait, args.batch_pause > 0
+    )
     # Whether everything can be written is found out now, not after a night.
-    last_output = write_output(args.output, sheet, cache.profiles)
+    output = Output(args.output, sheet)
+    output.write(cache.profiles)
     report = Report(args.report, sheet, source) if args.report else None
     if report:
         report.write(cache.profiles, {})
     progress.save()
     log_columns(sheet, args.username_column is not None)
-    limiter = RateLimiter(
-        args.rate_limit, progress.not_before, waiter, lock.renew, progress.block_until
-    )
+    limiter = RateLimiter(args.rate_limit, waiter, progress.not_before, progress.block_until)
     client = Client(source, limiter, waiter)
-    was_answered = was_answered_recently(source, cache.profiles)
-    known = {} if args.force else cache.profiles
-    to_fetch = open_profiles(sheet.rows[: args.limit], source, known)
-    if to_fetch:
+    if open_profiles(sheet.rows[: args.limit], source, {} if args.force else cache.profiles):
+        if pause := limiter.blocked_for():
+            duration, end = format_duration(pause), clock_time_in(pause)
+            log.info("Resuming an earlier pause until %s (%s)", end, duration)
         source.check_set_up(client)
         if args.force:
             start_afresh(cache, progress)
-            last_output = b""  # with what was cached: it is worth a copy
-    queue = FetchQueue(to_fetch, progress.rows_done)
-    fetcher = Fetcher(
-        source, client, limiter, cache.profiles, queue, args.batch_pause, was_answered
-    )
-    batches = Batches(args.batch_size, args.batch_pause, args.rate_limit, fetch_times)
-    return Enrichment(sheet, cache, progress, limiter, fetcher, batches, args, last_output, report)
-
-
-def was_answered_recently(source: Source, profiles: Mapping[str, Profile]) -> bool:
-    """Return whether the cache has a profile that the source has settled lately."""
-    since = time.time() - RECENTLY
-    return any(
-        parse_timestamp(profile.fetched_at) > since
-        for profile in profiles.values()
-        if source.settles(profile, source.fields)
-    )
+    return Enrichment(sheet, source, client, cache, progress, output, report, args)
 
 
 def start_afresh(cache: Cache, progress: Progress) -> None:
     """Start afresh for `--force`: set the cache aside, and go to the top."""
-    progress.move_to(0)
-    cache.sync()
+    progress.rows_done = 0
+    progress.save()
+    cache.check()
     if cache.profiles:
         backup = cache.set_aside()
         log.info(
@@ -3876,16 +3371,16 @@ def start_afresh(cache: Cache, progress: Progress) -> None:
     log.info("--force: if this run stops half-way, resume with the same command WITHOUT --force")
 
 
-def run_and_log(run: Enrichment, stopwatch: Stopwatch, console: Console) -> int:
+def run_and_log(run: Enrichment, started: Deadline, console: Console) -> int:
     """Run to the end, or as far as it goes; save, and log the result. Returns the exit code.
 
     The last words say how to go on, if there is anything left to do.
     """
     again = f"run the same command again{without_force(run)}"
-    from_cache = run.count_settled()
+    from_cache = len(run.settled())
     log_plan(run)
     console.follow(run)
-    code, why_stopped = EXIT_DONE, ""
+    code, why_stopped, saved = EXIT_DONE, "", "everything is saved"
     try:
         run.run()
     except Interrupted as interrupted:
@@ -3893,20 +3388,19 @@ def run_and_log(run: Enrichment, stopwatch: Stopwatch, console: Console) -> int:
         why_stopped = f"Interrupted by {interrupted.signum.name}"
     except OSError as error:
         code, why_stopped = EXIT_INCOMPLETE, f"Could not save ({format_os_error(error)})"
+        saved = "everything else is saved"
     except StoppedError as error:
         code, why_stopped = EXIT_INCOMPLETE, str(error)
         if isinstance(error, SetUpError):
             again = f"do that, then run the command again{without_force(run)}"
-    saved = last_checkpoint(run) if why_stopped else ""
-    still_open = [username for _, username in run.to_fetch()]
-    log_summary(run, still_open, from_cache, stopwatch.elapsed())
+    if why_stopped and (unwritten := run.last_checkpoint()):
+        code = max(code, EXIT_INCOMPLETE)
+        saved = f"not everything is saved (not {printable(', '.join(unwritten))})"
+    still_open = open_profiles(run.rows, run.source, run.cache.profiles)
+    log_summary(run, still_open, from_cache, -started.remaining())
     if why_stopped:
-        what_helps = [again, *help_for_refused(run, still_open)]
+        what_helps = [again, *help_for_withheld(run, still_open)]
         log_stop(run, why_stopped, saved, "; ".join(what_helps))
-    elif run.write_errors:
-        names = " and the ".join(run.write_errors)
-        log.error("What was fetched is in the cache, not in the %s: fix that, and %s", names, again)
-        code = EXIT_INCOMPLETE
     elif still_open:
         log.error("Some profiles are still open: %s", what_would_help(run, still_open))
         code = EXIT_INCOMPLETE
@@ -3918,33 +3412,27 @@ def without_force(run: Enrichment) -> str:
     return ", but WITHOUT --force" if run.args.force else ""
 
 
-def what_would_help(run: Enrichment, still_open: Sequence[str]) -> str:
+def what_would_help(run: Enrichment, still_open: Collection[str]) -> str:
     """Say how to get the profiles that are still open after a whole run."""
-    refused = {*withheld_profiles(run, still_open), *hidden_profiles(run, still_open)}
-    others = set(still_open) - refused
-    errors = [run.last_errors[username] for username in others if username in run.last_errors]
+    others = set(still_open).difference(withheld_profiles(run, still_open))
+    errors = [run.queue.errors[username] for username in others if username in run.queue.errors]
     kinds = (kind for kind in WHEN_TO_RETRY if any(isinstance(each, kind) for each in errors))
     when = next((f" {WHEN_TO_RETRY[kind]}" for kind in kinds), "")
     again = f"run the same command again{when}{without_force(run)}"
     what_helps = [again] if others else []
-    return "; ".join([*what_helps, *help_for_refused(run, still_open)])
+    return "; ".join([*what_helps, *help_for_withheld(run, still_open)])
 
 
-def help_for_refused(run: Enrichment, still_open: Sequence[str]) -> list[str]:
-    """Say how to get those of the open profiles that the source doesn't show, if there are any."""
-    hidden = hidden_profiles(run, still_open)
-    withheld = set(withheld_profiles(run, still_open)).difference(hidden)
-    what_helps = []
-    if withheld:
-        what_helps.append(f"of the {len(withheld)} withheld, {run.source.withheld_hint}")
-    if hidden:
-        what_helps.append(f"nothing more is shown of {len(hidden)} for now; what is cached is kept")
-    return what_helps
+def help_for_withheld(run: Enrichment, still_open: Collection[str]) -> list[str]:
+    """Say how to get those of the open profiles that the source withholds, if there are any."""
+    withheld = len(withheld_profiles(run, still_open))
+    return [f"of the {withheld} withheld, {run.source.withheld_hint}"] if withheld else []
 
 
 def log_stop(run: Enrichment, why: str, saved: str, what_helps: str) -> None:
     """Log where a run has stopped early, what is saved, and how to go on."""
-    not_done = (index for index, _ in run.to_fetch() if index >= run.progress.rows_done)
+    still_open = open_profiles(run.rows, run.source, run.cache.profiles)
+    not_done = (index for index in still_open.values() if index >= run.progress.rows_done)
     rows = len(run.rows)
     log.error(
         "%s. Stopped after %d of %s, %s; to resume, %s",
@@ -3954,27 +3442,6 @@ def log_stop(run: Enrichment, why: str, saved: str, what_helps: str) -> None:
         saved,
         what_helps,
     )
-
-
-def last_checkpoint(run: Enrichment) -> str:
-    """Write what can be written of a last checkpoint; returns what is saved, in words."""
-    is_cached = False
-    with contextlib.suppress(OSError):
-        run.save_cache()
-        is_cached = True
-    with contextlib.suppress(OSError):
-        run.progress.save()  # which costs nothing if it is lost
-    with contextlib.suppress(OSError):
-        run.save_results()
-    is_output = "output" not in run.write_errors
-    fetched = f"everything but @{run.unsaved}" if run.unsaved else "everything so far"
-    if is_cached and is_output:
-        return f"{fetched} is saved{', but not the report' if run.write_errors else ''}"
-    if is_cached:
-        return f"{fetched} is in the cache, not in the output"
-    if is_output:
-        return f"{fetched} is in the output, not in the cache"
-    return "what was fetched since the last checkpoint may be lost"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -22,7 +22,7 @@ from compressed import CompressedTime
 from standin import StandIn, cache_entry, user
 
 import instagram_enrichment
-from instagram_enrichment import Profile, Sheet, fetched_now, read_sheet
+from instagram_enrichment import Profile, Sheet, read_sheet
 
 if os.access("/dev/shm", os.W_OK):  # a disk in memory: thousands of synced writes take no time
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
@@ -88,7 +88,7 @@ def csv_cell(text: str) -> str:
 
 def profile(name: str, category: str | None, biography: str | None) -> Profile:
     """A profile that was fetched just now."""
-    return fetched_now(name, {"category_name": category, "biography": biography})
+    return Profile.fetched_now(name, {"category_name": category, "biography": biography})
 
 
 class Result(NamedTuple):

@@ -293,8 +293,7 @@ class StandIn(ThreadingHTTPServer):
 
     def __init__(self, users: dict[str, dict[str, Any]] | Iterable[str] = ()) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        known = users if isinstance(users, dict) else {name: user(name) for name in users}
-        self.users = {"instagram": user("instagram"), **known}
+        self.users = users if isinstance(users, dict) else {name: user(name) for name in users}
         self.behaviour: dict[str, str | tuple[int, dict[str, str], bytes]] = {}
         self.burst: deque[str | tuple[int, dict[str, str], bytes]] = deque()
         self.blocked_until = float("-inf")
@@ -506,9 +505,6 @@ class Handler(BaseHTTPRequestHandler):
     def send_dripping(self) -> None:
         self._stream(200, b" ", pause=0.05)
 
-    def send_dripping_refusal(self) -> None:
-        self._stream(429, b" ", pause=0.05)
-
     def send_dripping_head(self) -> None:
         self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
         for _ in range(2400):
@@ -519,8 +515,6 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Location", "https://www.instagram.com/accounts/login/")
-        if status == 429:
-            self.send_header("Retry-After", "3600")
         self.end_headers()
         for _ in range(2400):  # 150 MB, or two minutes
             self.wfile.write(piece)

@@ -1,4 +1,4 @@
-"""The list: batches, position, checkpoints, limit, force, resuming, the plan and each line."""
+"""The list: position, limit, force, checkpoints, the estimate, and what the log says of it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ import time
 from typing import Any
 
 import pytest
-from standin import user
-
-import instagram_enrichment as ig
 
 NAMES = [f"profile.{number:03}" for number in range(300)]
 MINUTE, HOUR = 60.0, 3600.0
@@ -23,145 +20,6 @@ def pauses_after(world: Any) -> list[int]:
     return [count for count, gap in enumerate(world.standin.gaps, 1) if gap > 20 * MINUTE]
 
 
-# ---- Batches ----
-
-
-def test_a_batch_counts_profiles_fetched_and_ends_without_a_pause(world: Any) -> None:
-    world.live(*NAMES[:20])
-    assert world.run("-b", "5", "--batch-pause", "1800").code == 0
-    assert pauses_after(world) == [5, 10, 15]
-    assert all(gap < 1800 + 10 for gap in world.standin.gaps)
-
-
-def test_a_batch_counts_a_profile_once_however_many_requests_it_takes(world: Any) -> None:
-    names = world.live(*NAMES[:6])
-    world.standin.behaviour = {names[0]: "404", names[1]: "418"}
-    assert world.run("-b", "5", "--batch-pause", "1800").code == 1
-    assert pauses_after(world) == [2 + 2 + 3]
-
-
-def test_cached_filled_and_unusable_rows_are_free(world: Any, cached_entry: Any) -> None:
-    names = NAMES[:30]
-    rows = [
-        f"@{name},,\n#N/A,,\n@filled{index},a,b\n@{name},,\n" for index, name in enumerate(names)
-    ]
-    world.input.write_text("Handle,GENRE,Details\n" + "".join(rows))
-    world.standin.users = {name: user(name) for name in names}
-    world.remember(*map(cached_entry, names[:20]))
-    assert world.run("-b", "5", "--batch-pause", "1800").code == 0
-    assert world.standin.names == names[20:]
-    assert pauses_after(world) == [5]
-
-
-@pytest.mark.parametrize("pause", ["0", "1800"])
-def test_the_output_is_written_after_each_batch(world: Any, pause: str) -> None:
-    world.live(*NAMES[:12])
-    filled = []
-
-    def note(username: str) -> Any:
-        filled.append(world.output.read_text().count("The biography"))
-
-    world.standin.watch = note
-    world.run("-b", "4", "--batch-pause", pause)
-    assert filled == [0] * 4 + [4] * 4 + [8] * 4
-
-
-def test_a_checkpoint_comes_after_every_batch_size_of_profiles_whatever_the_pauses(
-    world: Any,
-) -> None:
-    world.live(*NAMES[:40])
-    filled = []
-
-    def block_every_sixth_request(username: str) -> Any:
-        filled.append(world.output.read_text().count("The biography"))
-        return "401" if len(world.standin.log) % 6 == 5 else None
-
-    world.standin.watch = block_every_sixth_request
-    assert world.run("-b", "10", "--batch-pause", "30").code == 0
-    assert sorted({*filled}) == [0, 10, 20, 30], "the pauses of a minute begin a batch, no more"
-
-
-def test_without_a_batch_pause_there_is_none(world: Any) -> None:
-    world.live(*NAMES[:12])
-    result = world.run("-b", "4", "--batch-pause", "0")
-    assert max(world.standin.gaps) < 10
-    assert "paus" not in result.log
-
-
-@pytest.mark.parametrize(
-    ("recent", "age", "expected"),
-    [(3, 60, [2, 7]), (3, 1700, [2, 7]), (3, 1801, [5]), (5, 60, [5]), (9, 60, [5])],
-)
-def test_the_batch_count_survives_a_restart(
-    world: Any, cached_entry: Any, recent: int, age: float, expected: list[int]
-) -> None:
-    world.live(*NAMES[:9])
-    fetched_at = ig.format_timestamp(time.time() - age)
-    world.remember(*(cached_entry(f"old{index}", fetched_at=fetched_at) for index in range(recent)))
-    started = time.monotonic()
-    assert world.run("-b", "5", "--batch-pause", "1800").code == 0
-    assert pauses_after(world) == expected
-    waited_first = world.standin.log[0].time - started
-    assert (1800 - age - 5 < waited_first < 1800 - age + 10) if recent >= 5 else waited_first < 20
-
-
-def test_the_batch_that_a_restart_finds_began_after_the_last_gap_of_a_batch_pause(
-    world: Any, cached_entry: Any
-) -> None:
-    world.live(*NAMES[:9])
-    ages = [
-        7200,
-        7100,
-        7000,
-        *range(2000, 1980, -6),
-        120,
-        110,
-    ]  # a pause lies between 1982 s and 120 s ago
-    entries = [
-        cached_entry(f"old{age}", fetched_at=ig.format_timestamp(time.time() - age)) for age in ages
-    ]
-    world.remember(*reversed(entries))
-    assert world.run("-b", "5", "--batch-pause", "1800").code == 0
-    assert pauses_after(world) == [3, 8]
-
-
-@pytest.mark.parametrize("pause", ["1", "5", "12", "60", "600"])
-def test_stopping_and_starting_again_never_fetches_two_batches_in_a_row(
-    world: Any, monkeypatch: pytest.MonkeyPatch, pause: str
-) -> None:
-    names = world.live(*NAMES[:30])
-    monkeypatch.setattr(ig.random, "random", lambda: 1.0)
-    flags = ("-r", "10", "-b", "20", "--batch-pause", pause)
-    assert world.run_and_interrupt(6 * 18 + 3, *flags).code == 130
-    fetched = len(world.standin.log)
-    assert 17 <= fetched < 20
-    assert world.run(*flags).code == 0
-    assert world.standin.gaps[19] >= float(pause)
-    assert len(world.cache) == len(names)
-
-
-def test_a_fetched_at_in_the_future_counts_as_now(world: Any, cached_entry: Any) -> None:
-    world.live(*NAMES[:3])
-    later = ig.format_timestamp(time.time() + 48 * HOUR)
-    world.remember(*(cached_entry(f"old{index}", fetched_at=later) for index in range(4)))
-    started = time.monotonic()
-    assert world.run("-b", "5", "--batch-pause", "1800").code == 0
-    assert pauses_after(world) == [1]
-    assert time.monotonic() - started < HOUR
-
-
-@pytest.mark.parametrize(
-    "fetched_at",
-    [None, "", "yesterday", "2026-13-45T00:00:00+00:00", 5, "9999-12-31T23:59:59+00:00"],
-)
-def test_a_fetched_at_that_is_none_counts_in_no_batch(
-    world: Any, cached_entry: Any, fetched_at: Any
-) -> None:
-    world.live(*NAMES[:2])
-    world.remember(cached_entry("old", fetched_at=fetched_at))
-    assert world.run().code == 0
-
-
 # ---- Limit, force, resuming ----
 
 
@@ -170,7 +28,7 @@ def test_limit_works_on_the_first_rows_only_and_writes_them_all(world: Any) -> N
     assert world.run("--limit", "3").code == 0
     assert world.standin.names == names[:3]
     assert len(world.rows) == 11
-    assert json.loads(world.progress_file.read_text()) == {"last_processed_index": 3}
+    assert position(world) == 3
     assert world.run().code == 0
     assert world.standin.names == names
     assert world.all_live
@@ -181,18 +39,44 @@ def test_a_limit_never_moves_the_position_back(world: Any) -> None:
     world.cache_dir.mkdir()
     world.progress_file.write_text('{"last_processed_index": 7}')
     assert world.run("--limit", "3").code == 0
-    assert json.loads(world.progress_file.read_text()) == {"last_processed_index": 7}
+    assert position(world) == 7
+
+
+def position(world: Any) -> Any:
+    return json.loads(world.progress_file.read_text())["last_processed_index"]
 
 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "5", "null", '{"last_processed_index"', "\0", "\ud800", "[" * 99999]
 )
-def test_an_unreadable_position_starts_at_the_top(world: Any, text: str) -> None:
+def test_an_unreadable_progress_file_starts_at_the_top(world: Any, text: str) -> None:
     names = world.live(*NAMES[:5])
     world.cache_dir.mkdir()
     world.progress_file.write_bytes(text.encode("utf-8", "surrogatepass"))
     assert world.run().code == 0
     assert world.standin.names == names
+
+
+@pytest.mark.parametrize("start", [0, 3, 10, 11, -1, 10**30, 2.0, True, None, "3", [3], {}])
+def test_a_wrong_position_costs_an_order_never_a_profile(world: Any, start: Any) -> None:
+    names = world.live(*NAMES[:10])
+    world.cache_dir.mkdir()
+    world.progress_file.write_text(json.dumps({"last_processed_index": start}))
+    assert world.run().code == 0
+    assert world.all_live
+    begin = start if type(start) is int and 0 <= start <= 10 else 0
+    assert world.standin.names == names[begin:] + names[:begin]
+
+
+def test_the_position_is_saved_after_each_profile_and_never_moves_back(world: Any) -> None:
+    world.live(*NAMES[:6])
+    world.cache_dir.mkdir()
+    world.progress_file.write_text(json.dumps({"last_processed_index": 4}))
+    positions: list[int] = []
+    world.standin.watch = lambda name: positions.append(position(world))
+    assert world.run().code == 0
+    assert positions == [4, 5, 6, 6, 6, 6]
+    assert not world.progress_file.exists()
 
 
 def test_a_second_run_fetches_nothing_errors_included(world: Any) -> None:
@@ -238,16 +122,6 @@ def test_force_fetches_again_and_sets_the_old_cache_aside(world: Any) -> None:
     assert sorted(kept) == [1, 4, 4], "no backup is overwritten"
 
 
-def test_force_in_mid_batch_makes_no_batch_longer(world: Any) -> None:
-    world.live(*NAMES[:200])
-    flags = ("-r", "60", "-b", "100", "--batch-pause", "1800")
-    assert world.run_and_interrupt(90 * 3, *flags).code == 130
-    assert world.run_and_interrupt(4 * 3, *flags, "--force").code == 130
-    assert 70 < len(world.standin.log) < 100
-    assert world.run(*flags).code == 0
-    assert pauses_after(world)[0] == 100
-
-
 def test_force_starts_at_the_top_and_does_not_fetch_early(world: Any) -> None:
     names = world.live(*NAMES[:4])
     world.standin.burst.extend(["live", (429, {"Retry-After": "3600"}, b"")])
@@ -261,37 +135,53 @@ def test_force_starts_at_the_top_and_does_not_fetch_early(world: Any) -> None:
 # ---- Checkpoints ----
 
 
-def test_a_checkpoint_that_cannot_be_written_is_logged_and_tried_again(world: Any) -> None:
+@pytest.mark.parametrize("pause", ["0", "1800"])
+def test_the_output_is_written_after_each_batch(world: Any, pause: str) -> None:
+    world.live(*NAMES[:12])
+    filled = []
+
+    def note(username: str) -> Any:
+        filled.append(world.output.read_text().count("The biography"))
+
+    world.standin.watch = note
+    world.run("-b", "4", "--batch-pause", pause)
+    assert filled == [0] * 4 + [4] * 4 + [8] * 4
+
+
+def test_a_checkpoint_comes_after_every_batch_size_of_profiles_whatever_the_pauses(
+    world: Any,
+) -> None:
+    world.live(*NAMES[:40])
+    filled = []
+
+    def block_every_sixth_request(username: str) -> Any:
+        filled.append(world.output.read_text().count("The biography"))
+        return "401" if len(world.standin.log) % 6 == 5 else None
+
+    world.standin.watch = block_every_sixth_request
+    assert world.run("-b", "10", "--batch-pause", "30").code == 0
+    assert sorted({*filled}) == [0, 10, 20, 30], "the waits of a minute begin no batch"
+
+
+@pytest.mark.parametrize("at", [0, 7])
+def test_a_checkpoint_that_cannot_be_written_stops_the_run_and_loses_nothing(
+    world: Any, at: int
+) -> None:
     names = world.live(*NAMES[:12])
     world.move_output()
 
     def meddle(username: str) -> Any:
-        if username == names[1]:
+        if username == names[at]:
             shutil.rmtree(world.output.parent)
-        if username == names[9]:
-            world.output.parent.mkdir()
 
     world.standin.watch = meddle
     result = world.run("-b", "4", "--batch-pause", "1800")
-    assert result.code == 0
-    assert result.log.count("The output can't be written") == 2
-    assert world.standin.names == names
-    assert world.all_live
-
-
-def test_a_last_checkpoint_that_cannot_be_written_ends_with_1_and_loses_nothing(world: Any) -> None:
-    names = world.live(*NAMES[:6])
-    world.move_output()
-
-    def meddle(username: str) -> Any:
-        if username == names[1]:
-            shutil.rmtree(world.output.parent)
-
-    world.standin.watch = meddle
-    result = world.run()
     assert result.code == 1
-    assert "in the cache, not in the output" in result.log
-    assert list(world.cache) == names
+    last_words = result.log.splitlines()[-1]
+    assert f"Could not save ({world.output}: No such file or directory)" in last_words
+    assert "not everything is saved (not " in last_words and "else" not in last_words
+    fetched = 4 if at == 0 else 8
+    assert list(world.cache) == names[:fetched]
     world.output.parent.mkdir()
     assert world.run().code == 0
     assert world.standin.names == names
@@ -316,11 +206,12 @@ def test_every_profile_fetched_has_a_line_with_position_find_and_eta(world: Any)
     log = world.run("-r", "10").log
     assert re.search(
         r"\[1/3\] @profile\.000: Blogger, bio of 28 characters \| "
-        r"12 s left, done at \d\d:\d\d:\d\d\n",
+        r"1\d s left, done at \d\d:\d\d:\d\d\n",
         log,
     )
-    assert re.search(r"\[2/3\] @profile\.001: left open: not found .*; again at the end \| ", log)
-    assert "[2/3] @profile.001: not found | 0 s left" in log
+    assert re.search(r"\[2/3\] @profile\.001: left open: not found \(200\): .* \| 1\d s left", log)
+    assert "Once more those that could not be fetched: 1" in log
+    assert re.search(r"\[2/3\] @profile\.001: left open: not found .* \| 0 s left", log)
 
 
 @pytest.mark.parametrize("cached", [0, 212])
@@ -342,37 +233,28 @@ def test_the_estimate_is_what_the_run_then_takes(
 
 
 @pytest.mark.parametrize(
-    ("profiles", "fetched", "pauses"),
-    [
-        (100, 0, 0),
-        (101, 0, 1),
-        (200, 0, 1),
-        (201, 0, 2),
-        (1, 99, 0),
-        (2, 99, 1),
-        (1, 100, 1),
-        (100, 100, 1),
-        (101, 100, 2),
-    ],
+    ("profiles", "count", "pauses"),
+    [(100, 0, 0), (101, 0, 1), (201, 0, 2), (1, 99, 0), (2, 99, 1), (1, 100, 1), (101, 100, 2)],
 )
 def test_the_plan_counts_the_pauses_that_there_will_be(
-    world: Any, cached_entry: Any, profiles: int, fetched: int, pauses: int
+    world: Any, profiles: int, count: int, pauses: int
 ) -> None:
     world.live(*NAMES[:profiles])
-    just_now = ig.format_timestamp(time.time() - 10)
-    world.remember(*(cached_entry(f"old{index}", fetched_at=just_now) for index in range(fetched)))
+    world.cache_dir.mkdir()
+    world.progress_file.write_text(json.dumps({"last_processed_index": 0, "batch_count": count}))
     started = time.monotonic()
     log = world.run("-r", "60").log
-    took = time.monotonic() - started
     assert (f"with {pauses} pause{'s' * (pauses > 1)} of" in log) is (pauses > 0)
     assert log.count("Batch of") == pauses
-    minutes = round((pauses * 1800 + profiles * 3) / 60)
-    assert took == pytest.approx(minutes * 60, abs=45)
+    assert estimate(log) == pytest.approx(time.monotonic() - started, abs=45)
+
+
+def estimate(log: str) -> int:
+    """The seconds that the plan says."""
     about = re.search(r": about (.*), done at", log)
     assert about is not None
-    amounts = {unit: int(number) for number, unit in re.findall(r"(\d+) (h|min|s)", about[1])}
-    estimate = amounts.get("h", 0) * 3600 + amounts.get("min", 0) * 60 + amounts.get("s", 0)
-    assert estimate == pytest.approx(took, abs=45)
+    units = {"h": 3600, "min": 60, "s": 1}
+    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+) (\w+)", about[1]))
 
 
 def test_the_estimate_after_ctrl_c_in_a_pause_has_the_rest_of_it(world: Any) -> None:
@@ -385,48 +267,23 @@ def test_the_estimate_after_ctrl_c_in_a_pause_has_the_rest_of_it(world: Any) -> 
     assert "pauses" not in log
 
 
-def test_the_estimate_knows_the_pause_at_an_outage(world: Any) -> None:
-    world.live(*NAMES[:10])
-    world.standin.burst.extend(["live", "418", "418"])
-    log = world.run("--batch-pause", "1800").log
-    assert re.search(r"\[2/10\] @profile\.001: left open: .* \| 30 min left", log)
+@pytest.mark.parametrize("share", [0.03, 0.3])
+def test_the_estimate_learns_how_many_requests_a_profile_takes(world: Any, share: float) -> None:
+    names = world.live(*[f"profile.{number}" for number in range(400)])
+    tried_again = [at for at in range(400) if int(at * share) < int((at + 1) * share)]
+    seen: set[str] = set()
 
+    def fail_once(name: str) -> Any:
+        is_first = name not in seen
+        seen.add(name)
+        return "503" if is_first and names.index(name) in tried_again else None
 
-@pytest.mark.parametrize(
-    ("rate", "size", "pause"),
-    [("0.5", "1", "120"), ("0.5", "3", "120"), ("10", "2", "5"), ("5", "3", "20")],
-)
-def test_the_estimate_is_right_for_pauses_that_are_no_longer_than_the_pace(
-    world: Any, rate: str, size: str, pause: str
-) -> None:
-    world.live(*NAMES[:24])
-    started = time.monotonic()
-    log = world.run("-r", rate, "-b", size, "--batch-pause", pause).log
-    about = re.search(r": about (.*), done at", log)
-    assert about is not None
-    units = {"h": 3600, "min": 60, "s": 1}
-    estimate = sum(
-        int(number) * units[unit] for number, unit in re.findall(r"(\d+) (h|min|s)", about[1])
-    )
-    assert time.monotonic() - started == pytest.approx(estimate, rel=0.08)
-
-
-@pytest.mark.parametrize(("share", "within"), [(0.03, 0.05), (0.3, 0.05)])
-def test_the_estimate_knows_how_many_requests_a_profile_takes(
-    world: Any, share: float, within: float
-) -> None:
-    names = world.live(*[f"profile.{number}" for number in range(600)])
-    gone = [name for at, name in enumerate(names) if int(at * share) < int((at + 1) * share)]
-    world.standin.behaviour = dict.fromkeys(gone, "404")
-    started = time.monotonic()
-    log = world.run("--rate-limit", "10", "--batch-pause", "600").log
-    took = time.monotonic() - started
-    line = re.search(r"\[100/600\] .* \| (?:(\d+) h )?(\d+) min left", log)
-    passed = re.search(r"Batch of 100 done", log)
-    assert line is not None and passed is not None
-    remaining = int(line[1] or 0) * 3600 + int(line[2]) * 60
-    before = next(request for request in world.standin.log if request.username == names[99])
-    assert remaining == pytest.approx(took - (before.time - started), rel=within)
+    world.standin.watch = fail_once
+    log = world.run("--rate-limit", "10", "--batch-pause", "0").log
+    line = re.search(r"\[200/400\] .* \| (\d+) min", log)
+    half = next(each.time for each in world.standin.log if each.username == names[200])
+    assert line is not None
+    assert int(line[1]) * 60 == pytest.approx(world.standin.log[-1].time - half, rel=0.15)
 
 
 def test_the_estimate_is_not_thrown_off_by_one_bad_start(world: Any) -> None:
@@ -475,9 +332,11 @@ def test_the_result_counts_what_became_of_every_profile(world: Any, cached_entry
     assert log.count("Still open: @") == 1
 
 
-def test_a_run_that_stops_early_names_what_it_was_fetching_and_counts_the_rest(world: Any) -> None:
+def test_a_run_that_stops_early_names_who_was_fetched_in_vain_and_counts_the_rest(
+    world: Any,
+) -> None:
     names = world.live(*NAMES[:9])
-    world.standin.burst.extend(["live", "401"])
+    world.standin.burst.extend(["live", "418", "401"])
     log = world.run_and_interrupt(30).log
-    assert f"Still open: @{names[1]}: the run stopped while it was being fetched" in log
+    assert f"Still open: @{names[1]}: unexpected status (418): a teapot" in log
     assert "Still open: 7 not fetched yet" in log

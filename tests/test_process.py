@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import random
 import re
-import shutil
 import signal
 import ssl
 import subprocess
@@ -250,41 +249,6 @@ def test_a_signal_at_any_moment_saves_everything_within_a_second(
     assert folder.output.read_text().count("The biography") == 5
 
 
-WAITS: dict[
-    str, tuple[list[Any], str, float]
-] = {  # what comes, the line that says it, and how long the wait is
-    "minute after a block": (["live", "401"], "try 2 of 4", 60),
-    "retry-after": (["live", (429, {"Retry-After": "7200"}, b"")], "try 2 of 4 in 2 h", 7200),
-    "batch pause": (["live"] * 3, "Batch of", 1800),
-    "pause of a block": (["live", "418", "418"], "No profile can be fetched", 1800),
-    "network pause": (["live", *["500"] * 7], "pausing 4 min", 240),
-}
-
-
-@pytest.mark.parametrize("wait", WAITS)
-def test_a_wait_that_is_interrupted_goes_on_in_the_next_run(
-    tmp_path: Path, server: StandIn, monkeypatch: pytest.MonkeyPatch, wait: str
-) -> None:
-    answers, line, length = WAITS[wait]
-    monkeypatch.setenv("CHILD_CLOCK", str(tmp_path / "clock"))
-    folder = Folder(tmp_path, server, NAMES[:6])
-    flags = ("-b", "3", "--batch-pause", "1800")
-    server.burst.extend(answers)
-    with folder.running(*flags, speed=length / 3) as child:
-        folder.wait_for(line)
-        child.send_signal(signal.SIGINT)
-        assert child.wait(10) == 130
-    fetched = len(server.log)
-    state = json.loads((folder.state / "ig_progress.json").read_text())
-    assert list(state) == ["last_processed_index", "not_before"]
-    with folder.running(*flags) as child:
-        assert child.wait(20) == 0
-    sent = [float(line) for line in (tmp_path / "clock.sent").read_text().split()]
-    assert length <= sent[fetched] - sent[fetched - 1] < length + 30
-    assert sent[fetched + 1] - sent[fetched] < 60 or wait == "batch pause"
-    assert folder.output.read_text().count("The biography") == 6
-
-
 def test_nohup_is_respected(tmp_path: Path, server: StandIn) -> None:
     folder = Folder(tmp_path, server, NAMES[:4])
     ignore = signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -332,38 +296,10 @@ def test_a_second_run_says_so_and_fetches_nothing(tmp_path: Path, server: StandI
         assert (folder.state / "ig.lock").read_text() == f"{child.pid}\n"
         assert child.poll() is None
     assert second.returncode == 2
-    assert (
-        f"another run is using {folder.state} (process {child.pid}): wait until it ends"
-        in second.stderr
-    )
+    assert f"another run is using {folder.state}: wait until it ends, or stop it" in second.stderr
     assert f"kill {child.pid}\n" in second.stderr
     assert second.stderr.count("\n") == 1
     assert len(server.log) == 1
-
-
-def test_a_run_whose_folder_was_removed_holds_it_again_or_gives_way(
-    tmp_path: Path, server: StandIn
-) -> None:
-    folder = Folder(tmp_path, server, NAMES[:5])
-    with folder.running("-b", "1", speed=900) as child:
-        folder.wait_for("pausing")
-        shutil.rmtree(folder.state)
-        folder.wait_for("[2/5]")
-        assert (folder.state / "ig.lock").read_text() == f"{child.pid}\n"
-        command = [sys.executable, str(HERE / "child.py"), server.url, "inf", *folder.flags()]
-        second = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-        assert second.returncode == 2 and f"(process {child.pid})" in second.stderr
-        shutil.rmtree(folder.state)
-        with ig.contextlib.suppress(FileExistsError):
-            folder.state.mkdir()
-        other = ig.Lock(folder.state)
-        assert child.wait(20) == 1
-        other.close()
-    log = folder.log.read_text()
-    assert log.count("nother run is using") == 1
-    assert "Traceback" not in log
-    assert folder.run() == 0
-    assert folder.output.read_text().count("The biography") == 5
 
 
 def ctrl_c_in_the_imports(folder: Path, shell: str) -> subprocess.CompletedProcess[str]:
@@ -384,12 +320,6 @@ def test_ctrl_c_while_the_program_is_still_starting_shows_no_traceback(tmp_path:
     done = ctrl_c_in_the_imports(tmp_path, 'exec "$@"')
     assert done.returncode == -signal.SIGINT
     assert done.stderr == ""
-
-
-def test_the_lock_names_nobody_once_the_run_has_ended(tmp_path: Path, server: StandIn) -> None:
-    folder = Folder(tmp_path, server, NAMES[:2])
-    assert folder.run() == 0
-    assert (folder.state / "ig.lock").read_text() == ""
 
 
 @pytest.mark.parametrize("module", [["instagram_enrichment.py"], ["-m", "instagram_enrichment"]])
@@ -500,8 +430,8 @@ def test_the_real_address_is_reached_through_a_proxy_over_verified_tls(
     ("variable", "value", "reason"),
     [
         ("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem", "invalid path: /nonexistent/ca.pem"),
-        ("HTTPS_PROXY", "socks5://127.0.0.1:1", "Missing dependencies for SOCKS support."),
-        ("HTTPS_PROXY", "http://127.0.0.1:1", "] Connection refused"),
+        ("HTTPS_PROXY", "socks5://127.0.0.1:1", "(InvalidSchema"),
+        ("HTTPS_PROXY", "http://127.0.0.1:1", "(ProxyError"),
     ],
 )
 def test_wrong_network_settings_are_named_in_one_line(

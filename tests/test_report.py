@@ -17,7 +17,6 @@ from conftest import zipped
 import instagram_enrichment as ig
 
 NAMES = [f"profile.{number:03}" for number in range(12)]
-FROM_API = {"category_name": None, "is_business": True, "is_verified": None}
 COLUMNS = ["row", "handle", "username", "status", "detail", "fetched_at"]
 EVERY_STATUS = """\
 Handle,GENRE,Details
@@ -49,14 +48,6 @@ def read(path: Path) -> list[list[str]]:
 
 def outcomes(path: Path) -> list[tuple[str, str]]:
     return [(status, detail) for _, _, _, status, detail, _ in read(path)]
-
-
-def remember_what_the_api_told(world: Any, cached_entry: Any) -> None:
-    """Make a cache in which the official API has shown the first profile and not the second."""
-    world.remember(
-        cached_entry(NAMES[0], **FROM_API),
-        cached_entry(NAMES[1], biography=None, error="NOT_PROFESSIONAL"),
-    )
 
 
 def make_unwritable(
@@ -179,18 +170,17 @@ def test_with_the_official_api_it_tells_who_is_no_professional_and_what_it_has_n
     ]
     assert world.run_and_interrupt(0.5, "--report", str(report)).code == 130
     assert outcomes(report) == [
-        ("filled", "Details; open: not fetched yet"),
+        ("filled", "Details"),
         ("not_professional", "personal or age-restricted or gone"),
         ("pending", ""),
-        ("pending", ""),
+        ("empty", ""),
     ]
-    world.standin.behaviour = {NAMES[0]: "geoblock"}
-    assert world.run("--report", str(report)).code == 1
+    assert world.run("--report", str(report)).code == 0
     assert outcomes(report) == [
-        ("filled", "Details; open: withheld (400): geoblock_required"),
+        ("filled", "Details"),
         ("filled", "GENRE and Details"),
         ("filled", "GENRE"),
-        ("filled", "GENRE"),
+        ("empty", ""),
     ]
 
 
@@ -240,22 +230,6 @@ def test_a_report_that_can_not_be_written_is_found_out_before_the_first_request(
     assert world.standin.log == []
 
 
-def test_a_report_whose_folder_is_gone_for_a_while_is_written_at_the_next_checkpoint(
-    world: Any,
-) -> None:
-    world.live(*NAMES)
-    folder = world.folder / "reports"
-    folder.mkdir()
-    report = folder / "report.csv"
-    away = world.folder / "away"
-    world.clock.at(10, lambda: folder.rename(away))
-    world.clock.at(25, lambda: away.rename(folder))
-    result = world.run("-b", "5", "--batch-pause", "0", "--report", str(report))
-    assert result.code == 0
-    assert "The report can't be written" in result.log
-    assert [status for status, _ in outcomes(report)] == ["filled"] * 12
-
-
 def test_a_report_that_could_not_be_written_at_the_end_is_no_success(world: Any) -> None:
     world.live(*NAMES)
     folder = world.folder / "reports"
@@ -264,7 +238,8 @@ def test_a_report_that_could_not_be_written_at_the_end_is_no_success(world: Any)
     result = world.run("--report", str(folder / "report.csv"))
     assert result.code == 1
     last = result.log.splitlines()[-1]
-    assert "What was fetched is in the cache, not in the report: fix that, and run" in last
+    assert f"Could not save ({folder / 'report.csv'}: No such file or directory)" in last
+    assert f"not everything is saved (not {folder / 'report.csv'})" in last
     assert world.all_live, "the output is there"
 
 
@@ -311,25 +286,6 @@ def test_two_rows_of_one_profile_and_a_full_one_have_a_status_each(
     world.input.write_text("Handle,GENRE,Details\n@nira.voss,,\n@Nira.Voss,Food,Loves bread\n")
     assert world.run("--report", str(report)).code == 0
     assert [status for status, _ in outcomes(report)] == ["filled", "complete"]
-
-
-def test_of_two_rows_of_one_profile_only_the_one_that_lacks_something_is_still_open(
-    world: Any, report: Path, cached_entry: Any
-) -> None:
-    names = world.live("nira.voss", "osk.arwen")
-    world.remember(
-        cached_entry("nira.voss", **FROM_API), cached_entry("osk.arwen", biography="", **FROM_API)
-    )
-    world.standin.behaviour = dict.fromkeys(names, "geoblock")
-    rows = "".join(f"@{name},Food,\n@{name},,\n" for name in names)
-    world.input.write_text(f"Handle,GENRE,Details\n{rows}")
-    assert world.run("--report", str(report)).code == 1
-    assert outcomes(report) == [
-        ("filled", "Details"),
-        ("filled", "Details; open: withheld (400): geoblock_required"),
-        ("empty", ""),
-        ("withheld", "withheld (400): geoblock_required"),
-    ]
 
 
 def test_the_first_twenty_open_profiles_are_named_then_their_number(
@@ -424,33 +380,6 @@ def test_a_run_that_fetches_nothing_keeps_what_an_earlier_one_has_learned(
     assert outcomes(report) == [("filled", "GENRE and Details")] * 4
 
 
-def test_what_an_earlier_run_has_learned_stays_with_rows_that_are_partly_filled_or_known(
-    world: Any, report: Path, cached_entry: Any
-) -> None:
-    world.live(*NAMES[:3])
-    remember_what_the_api_told(world, cached_entry)
-    world.standin.behaviour = {NAMES[0]: "geoblock", NAMES[1]: "418", NAMES[2]: "418"}
-    assert world.run("--report", str(report)).code == 1
-    before = outcomes(report)
-    assert before[0] == ("filled", "Details; open: withheld (400): geoblock_required")
-    assert before[1] == ("open", "unexpected status (418): a teapot")
-    assert world.run_and_interrupt(0.5, "--report", str(report)).code == 130
-    assert outcomes(report) == before
-
-
-def test_no_copy_is_kept_where_the_cache_has_gone_on_without_the_report(
-    world: Any, report: Path, cached_entry: Any
-) -> None:
-    world.live(*NAMES[:2])
-    remember_what_the_api_told(world, cached_entry)
-    assert world.run_and_interrupt(0.5, "--report", str(report)).code == 130
-    assert [status for status, _ in outcomes(report)] == ["filled", "not_professional"]
-    assert world.run().code == 0
-    assert world.run("--report", str(report)).code == 0
-    assert outcomes(report) == [("filled", "GENRE and Details")] * 2
-    assert list(world.folder.glob("report.csv.bak*")) == []
-
-
 def test_a_profile_for_which_no_request_was_sent_is_pending(world: Any, report: Path) -> None:
     world.live(*NAMES)
     result = world.run_and_interrupt(0.5, "--report", str(report))
@@ -468,7 +397,7 @@ def test_a_full_disk_while_the_report_is_written_stops_the_run_with_its_output_s
     assert result.code == 1
     last = result.log.splitlines()[-1]
     assert f"Could not save ({report}: No space left on device). Stopped after 5" in last
-    assert "everything so far is saved, but not the report; to resume" in last
+    assert f"not everything is saved (not {report}); to resume" in last
     assert len(world.cache) == sum(map(bool, world.biographies().values())) == 5
 
 
@@ -489,12 +418,9 @@ def test_one_file_under_two_names_on_a_mac_is_refused(world: Any) -> None:
     assert result.code == 2 and "is the output itself" in result.log
 
 
-def test_the_time_of_the_next_try_is_that_of_those_whom_it_helps(
-    world: Any, cached_entry: Any
-) -> None:
-    hidden, failing, _ = world.live(*NAMES[:3])
-    world.remember(cached_entry(hidden, **FROM_API))
-    world.standin.behaviour = {hidden: "404", failing: "500"}
+def test_the_time_of_the_next_try_is_that_of_those_whom_it_helps(world: Any) -> None:
+    withheld, failing, _ = world.live(*NAMES[:3])
+    world.standin.behaviour = {withheld: "geoblock", failing: "500"}
     last = world.run().log.splitlines()[-1]
     assert "run the same command again once the connection is stable" in last
 

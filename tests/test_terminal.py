@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import itertools
-import json
 import logging
 import os
 import pty
@@ -18,7 +16,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyte
@@ -114,25 +111,20 @@ def test_the_live_line_says_what_happens_and_leaves_nothing_but_the_log(
     terminal = Terminal(tmp_path, server, 200, 100, *flags)
     assert terminal.read_all() == 0
     shapes = [
-        r"\[-{30}\]   0%  0/12  next in \d s  done at .+",
+        r"\[-{30}\]   0%  0/12  next in 0:00:0\d  done at .+",
         r"\[#{10}-{20}\]  33%  4/12  waiting for an answer  done at .+",
-        r"\[#{12}-{18}\]  41%  5/12  pausing, 0:01:\d\d left  done at .+",
-        r"\[#+-+\]  66%  8/12  waiting, 0:00:\d\d left  done at .+",
+        r"\[#{12}-{18}\]  41%  5/12  paused for 0:01:\d\d  done at .+",
+        r"\[#+-+\]  66%  8/12  paused for 0:00:\d\d  done at .+",
     ]
     for shape in shapes:
         assert any(re.fullmatch(shape, frame) for frame in terminal.frames), shape
-    slow = [frame for frame in terminal.frames if "  6/12  waiting for an answer" in frame]
-    pauses = [frame for frame in terminal.frames if "  5/12  pausing" in frame]
-    assert len(slow) >= 2 and len(pauses) >= 90, "it is drawn at least every second"
-    for activity in (r"(\d+)/12  next in ()(\d+) s", r"(\d+)/12  waiting, 0:(\d\d):(\d\d) left"):
-        shown = [re.search(activity, frame) for frame in terminal.frames]
-        countdowns = itertools.groupby(shown, key=lambda found: found and found[1])
-        for _, countdown in filter(lambda group: group[0], countdowns):
-            seconds = [60 * int(found[2] or 0) + int(found[3]) for found in countdown]
-            assert seconds == sorted(seconds, reverse=True)
-        assert seconds
-    assert "  8/12  waiting, 0:00:59 left" in terminal.output
-    percents = [int(re.search(r"(\d+)%", frame)[1]) for frame in terminal.frames]  # type: ignore[index]
+    for activity in ("5/12  paused for", "8/12  paused for", "2/12  next in"):
+        shown = re.findall(rf"  {activity} 0:(\d\d):(\d\d)", terminal.output)
+        countdown = [60 * int(minutes) + int(seconds) for minutes, seconds in shown]
+        assert len(set(countdown)) >= 3, "it is drawn at least every second"
+        assert countdown == sorted(countdown, reverse=True)
+    assert terminal.frames[0] == "reading the list"
+    percents = [int(percent) for percent in re.findall(r"(\d+)%  \d+/12", terminal.output)]
     assert percents == sorted(percents)
     for line in terminal.lines:
         assert re.match(r"\d{4}-\d\d-\d\d |  (Column|GENRE|Details|Categories)", line), line
@@ -166,7 +158,7 @@ def test_the_line_is_gone_after_a_signal(
     tmp_path: Path, server: StandIn, signum: signal.Signals
 ) -> None:
     terminal = Terminal(tmp_path, server, 100, 1)
-    terminal.read_until(r"next in \d s")
+    terminal.read_until(r"next in 0:")
     terminal.process.send_signal(signum)
     assert terminal.read_all() == 128 + signum
     assert "done at" not in terminal.lines[-1]
@@ -256,16 +248,16 @@ def test_nothing_is_drawn_while_the_program_is_in_the_background(
     monkeypatch.setattr(os, "tcgetpgrp", lambda fd: foreground[0])
     console = ig.Console()
     assert console.is_live
-    console.show("next in 4 s", 4)
+    console.show("next in 4 s")
     console.emit(logging.makeLogRecord({"msg": "a message"}))
     assert tty.written == "a message\n"
     foreground[0] = os.getpgrp()  # fg
-    console.show("next in 3 s", 3)
+    console.show("next in 3 s")
     assert tty.written == f"a message\n{ig.ERASE}next in 3 s\r"
     console.erase_line()
     console.emit(logging.makeLogRecord({"msg": "another"}))
     assert tty.written == f"a message\n{ig.ERASE}next in 3 s\r{ig.ERASE}another\n"
-    console.show("next in 2 s", 2)
+    console.show("next in 2 s")
     foreground[0] = os.getpgrp() + 1  # Ctrl+Z, bg: below the line is the prompt now
     tty.written = ""
     console.emit(logging.makeLogRecord({"msg": "the last"}))
@@ -278,7 +270,7 @@ def test_the_line_is_gone_even_if_the_program_fails(
     tty = foreground_terminal(monkeypatch)
 
     def fail(args: Any, waiter: Any, console: Any) -> int:
-        console.show("next in 2 s", 2)
+        console.show("next in 2 s")
         raise ZeroDivisionError
 
     monkeypatch.setattr(ig, "enrich", fail)
@@ -287,28 +279,14 @@ def test_the_line_is_gone_even_if_the_program_fails(
     assert tty.written == f"{ig.ERASE}next in 2 s\r{ig.ERASE}"
 
 
-def test_the_line_says_an_end_that_is_not_before_the_end_of_the_wait(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    tty = foreground_terminal(monkeypatch)
-    monkeypatch.setattr(ig, "clock_time_in", lambda seconds: f"in {seconds:.0f} s")
-    console = ig.Console()
-    console.follow(SimpleNamespace(seconds_to_end=lambda: 3.0, done=0, wanted={"nira.voss": ()}))
-    console.show("waiting, 0:00:20 left", 20.0)
-    console.show("next in 2 s", 2.0)
-    ends = [frame.partition("done at ")[2] for frame in FRAME.findall(tty.written)]
-    assert ends == ["in 20 s", "in 3 s"]
-
-
 def watch_waits(world: Any, *flags: str) -> list[tuple[int, float, str]]:
     """Run the program; returns what the line says in each wait: done, end, activity."""
     shown: list[tuple[int, float, str]] = []
     runs: list[Any] = []
 
-    def show(activity: str, seconds: float) -> None:
+    def show(activity: str) -> None:
         if runs:
-            end = time.time() + max(runs[0].seconds_to_end(), seconds)
-            shown.append((runs[0].done, end, activity))
+            shown.append((runs[0].done(), time.time() + runs[0].eta(), activity))
 
     original = ig.Waiter.__init__
     with pytest.MonkeyPatch.context() as patch:
@@ -323,48 +301,25 @@ def test_the_end_that_is_shown_stands_still_and_moves_at_once_with_a_block(world
     world.standin.watch = lambda name: "401" if len(world.standin.log) == 7 else None
     shown = watch_waits(world, "-r", "10")
     finished = time.time()
-    blocked = [end for _, end, activity in shown if activity.startswith("waiting, 0:")]
-    assert blocked and all(abs(end - finished) < 10 for end in blocked)
     ends = [end for _, end, _ in shown]
     steps = [after - before for before, after in zip(ends, ends[1:])]
     longest = max(steps)
     assert 50 < longest < 70, "the block of a minute moves it"
-    assert all(abs(step) < 4.5 for step in steps if step != longest), "nothing else does"
-    assert abs(ends[-1] - finished) < 4.5
+    assert all(abs(step) < 10 for step in steps if step != longest), "nothing else does"
+    after = ends[steps.index(longest) + 1 :]
+    assert all(abs(end - finished) < 12 for end in after)
 
 
 def test_the_line_knows_in_a_resumed_pause_what_is_done(world: Any) -> None:
     world.live(*NAMES)
     assert world.run_and_interrupt(60, "-b", "5").code == 130
     done, _, activity = watch_waits(world, "-b", "5")[0]
-    assert (done, activity[:8]) == (5, "pausing,")
+    assert (done, activity[:10]) == (5, "paused for")
 
 
-def test_the_bar_never_goes_back(world: Any) -> None:
+def test_the_bar_is_full_only_when_nothing_is_left_for_another_pass(world: Any) -> None:
     world.live(*NAMES)
-    world.standin.behaviour = dict.fromkeys(NAMES[:5], "418")
+    world.standin.behaviour = {**dict.fromkeys(NAMES[:4], "404"), NAMES[5]: "418"}
     done = [done for done, _, _ in watch_waits(world)]
-    assert done == sorted(done) and done[-1] >= 5
-
-
-def test_profiles_that_another_program_has_fetched_are_done(world: Any, cached_entry: Any) -> None:
-    world.live(*NAMES)
-
-    def merge(name: str) -> None:
-        if len(world.standin.log) == 1:
-            entries = {name: cached_entry(name) for name in NAMES[2:11]}
-            world.cache_file.write_text(json.dumps(entries))
-
-    world.standin.watch = merge
-    done = [done for done, _, _ in watch_waits(world)]
-    assert done[-1] == 11
-
-
-def test_the_end_is_not_before_the_end_of_the_wait(world: Any) -> None:
-    world.live(NAMES[0])
-    world.standin.behaviour = {NAMES[0]: "503"}
-    began = time.time()
-    shown = watch_waits(world)
-    waits = [(end, activity) for _, end, activity in shown if activity == "waiting, 0:00:20 left"]
-    assert waits
-    assert all(end - began > 35 for end, _ in waits)
+    assert done == sorted(done) and done[-1] == 12
+    assert done.count(8) >= 2, "in the second pass"
