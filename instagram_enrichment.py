@@ -31,7 +31,8 @@ The words that they share:
                     data, or that it does not exist there
     open            a profile that is not settled, and could fill an empty cell
     withheld        an open profile that exists, but that the source does not show us
-    answered        a profile that was fetched with data, or that is withheld: we are not blocked
+    answered        a profile of which the source has told data, or that it does not show it: we
+                    are not blocked
     known profile   a cached profile with data, so that it is known to exist
     outage          the time in which nothing can be fetched: five failures in a row, and not even a
                     known profile is answered; the run pauses
@@ -68,7 +69,6 @@ import os
 import queue
 import random
 import re
-import ssl
 import stat
 import sys
 import threading
@@ -170,23 +170,6 @@ class Profile(NamedTuple):
     def fetched_now(cls, username: str, values: Mapping[str, Any]) -> Profile:
         """Make a profile of what was fetched just now; of `{"error": …}` if it has no data."""
         return cls.from_values(username, {**values, "fetched_at": format_timestamp(time.time())})
-
-
-def format_timestamp(epoch: float) -> str:
-    """Write epoch seconds as the state files have them: `2026-01-22T10:30:00+00:00`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(epoch))
-
-
-def parse_timestamp(text: object) -> float:
-    """Read an ISO 8601 time, in UTC if it names no zone, as epoch seconds.
-
-    Returns negative infinity if it isn't one.
-    """
-    try:
-        parsed = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()
-    except (ValueError, OverflowError):
-        return -math.inf
 
 
 # ==================================================================================================
@@ -399,6 +382,23 @@ def clock_time_in(seconds: float) -> str:
     return f"{then:%H:%M:%S}" if is_today else f"{then:%a %d %b %H:%M}"
 
 
+def format_timestamp(epoch: float) -> str:
+    """Write epoch seconds as the state files have them: `2026-01-22T10:30:00+00:00`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(epoch))
+
+
+def parse_timestamp(text: object) -> float:
+    """Read an ISO 8601 time, in UTC if it names no zone, as epoch seconds.
+
+    Returns negative infinity if it isn't one.
+    """
+    try:
+        parsed = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, OverflowError):
+        return -math.inf
+
+
 # ==================================================================================================
 # Waiting
 # ==================================================================================================
@@ -458,7 +458,7 @@ class Waiter:
             signal.signal(each, signal.SIG_IGN if self._received else handler)
 
     def wait_for(self, what: str, blocking: Callable[..., Result], *args: object) -> Result:
-        """Call `blocking(*args)`, which a signal ends; returns or raises what it does."""
+        """Call `blocking(*args)`, which a signal ends, to wait for `what`; returns what it does."""
         if self._show:
             self._show(what)
         self._is_waiting = True
@@ -481,7 +481,7 @@ class Waiter:
         if self._received is None:
             self._received = signal.Signals(signum)
         if self._is_waiting:
-            self._is_waiting = False
+            self._is_waiting = False  # a second one must not end the last checkpoint
             raise Interrupted(self._received)
 
 
@@ -552,7 +552,10 @@ def refill_seconds(per_minute: float) -> float:
 
 
 def seconds_per_request(per_minute: float) -> float:
-    """Return the mean seconds between two requests: each gap is the longer of refill and jitter."""
+    """Return the mean seconds between two requests.
+
+    Each gap is the longer of the refill and a jitter, all of which are equally likely.
+    """
     shortest, longest = JITTER
     least = max(refill_seconds(per_minute), shortest)
     return least + max(longest - least, 0.0) ** 2 / (2 * (longest - shortest))
@@ -566,10 +569,8 @@ def seconds_per_request(per_minute: float) -> float:
 class FetchError(ReportedError):
     """There is no data about the profile; `what` is the outcome, with the status.
 
-    Only its subclasses are raised. `is_answer` is whether it shows that we are not blocked.
+    Only its subclasses are raised.
     """
-
-    is_answer = False
 
 
 class NotFound(FetchError):
@@ -579,13 +580,9 @@ class NotFound(FetchError):
 class NotProfessional(FetchError):
     """The profile is none of those that this source, for professional accounts, ever shows."""
 
-    is_answer = True
-
 
 class Withheld(FetchError):
     """The profile exists, but this source does not show it to us."""
-
-    is_answer = True
 
 
 class Blocked(FetchError):
@@ -1185,7 +1182,6 @@ RESPONSE_TIMEOUT = 60.0  # seconds for one response in all, head and body
 RESPONSE_BYTES = 10 * 1024 * 1024
 CHUNK_BYTES = 4096
 KEEP_ALIVE = 30.0  # seconds; a router may have forgotten a connection that was idle for longer
-CONNECTION_NAME = re.compile(r"^(?:<[^>]*>|\w+\([^)]*\)): ")  # of urllib3, before a reason
 
 
 class AnonymousSession(requests.Session):
@@ -1224,9 +1220,8 @@ class Transport:
         results: queue.SimpleQueue[Response | NetworkError] = queue.SimpleQueue()
         try:
             threading.Thread(target=self._receive, args=(request, results), daemon=True).start()
-            result = self._waiter.wait_for(
-                "waiting for an answer", results.get, True, RESPONSE_TIMEOUT
-            )
+            get = functools.partial(results.get, timeout=RESPONSE_TIMEOUT)
+            result = self._waiter.wait_for("waiting for an answer", get)
         except queue.Empty:
             result = NetworkError(f"no whole response within {RESPONSE_TIMEOUT:.0f} s")
         except RuntimeError as error:  # the system has no thread left
@@ -1263,22 +1258,18 @@ class Transport:
 
 
 def describe_failure(error: Exception) -> str:
-    """Say what `requests` has met: the kind, and the reason that it and urllib3 have wrapped.
+    """Say what `requests` has met: the kind, and the reason that lies at the bottom of it.
 
     What can't be done with a proxy, or its address, is named by its kind only: the reason may
     repeat the password.
     """
     kind = type(error).__name__
-    if isinstance(error, requests.exceptions.ProxyError):
+    if isinstance(error, (requests.exceptions.ProxyError, ValueError, TypeError)):
         return kind
-    inner: Exception | None = error
-    while inner:
-        error = inner
-        wrapped = (*error.args, getattr(error, "reason", None))
-        inner = next((each for each in wrapped if isinstance(each, Exception)), None)
-    if isinstance(error, (ValueError, TypeError)) and not isinstance(error, ssl.SSLError):
-        return kind
-    return f"{kind}: {printable(CONNECTION_NAME.sub('', str(error)))}"
+    reason: BaseException = error
+    while reason.__context__:
+        reason = reason.__context__
+    return f"{kind}: {printable(str(reason))}"
 
 
 RETRIES = 3
@@ -1294,6 +1285,7 @@ class Client:
     """
 
     def __init__(self, source: Source, limiter: RateLimiter, waiter: Waiter) -> None:
+        self.source = source
         self.limiter = limiter
         self.transport = Transport(source.headers, waiter)
         self.requests_sent = 0
@@ -1326,11 +1318,11 @@ class Client:
             log.debug("%s: status %d, %d bytes", request.label, response.status, len(response.body))
             self._heed_limits(response.headers)
             result = parse(response)
+        except (Withheld, NotProfessional):
+            self._note_answer()
+            raise
         except FetchError as error:
-            if error.is_answer:
-                self._note_answer()
-            else:
-                self._note_failure(error)
+            self._note_failure(error)
             raise
         self._note_answer()
         return result
@@ -1386,28 +1378,26 @@ GIVE_UP_UNKNOWN_AFTER = 4 * 3600.0  # the same, where no profile is known
 Send = Callable[[Request, Callable[[Response], dict[str, Any]]], dict[str, Any]]
 
 
-def fetch(source: Source, username: str, send: Send) -> Profile:
-    """Fetch a profile with `send`, of a Client; raises the FetchError that leaves it open.
+def fetch_profile(source: Source, username: str, send: Send) -> Profile:
+    """Fetch a profile with `Client.send` or `Client.send_once`.
 
-    Raises SetUpError if no further request makes sense.
+    Raises the FetchError that leaves it open, and SetUpError if no further request makes sense.
     """
+    parse = functools.partial(source.parse, username)
     try:
-        parse = functools.partial(source.parse, username)
         return Profile.fetched_now(username, send(source.request(username), parse))
     except NotProfessional:
         return Profile.fetched_now(username, {"error": NOT_PROFESSIONAL})
 
 
-def known_profiles(profiles: Mapping[str, Profile]) -> list[str]:
-    """Return those of the cached profiles that have data: they are known to exist."""
-    return [username for username, profile in profiles.items() if not profile.error]
+def check_known_profile(client: Client, known: Sequence[str]) -> FetchError | None:
+    """Fetch a known profile, drawn at random, once; returns what came instead of an answer.
 
-
-def check_known_profile(source: Source, client: Client, known: Sequence[str]) -> FetchError | None:
-    """Fetch a known profile, drawn at random, once; returns what came instead of an answer."""
+    It is no fetch of the queue, so that it counts for no batch.
+    """
     username = random.choice(known)
     try:
-        fetch(source, username, client.send_once)
+        fetch_profile(client.source, username, client.send_once)
     except Withheld:
         pass
     except FetchError as error:
@@ -1420,22 +1410,26 @@ def check_known_profile(source: Source, client: Client, known: Sequence[str]) ->
 class FetchQueue:
     """The open profiles in the order in which they are fetched, and what came of them.
 
-    `waiting` are the usernames that this pass has still to fetch; `errors` has why others were
-    fetched in vain (username -> what came last). `fetched` counts the fetches of all passes.
+    `first_row` is username -> index of the first row that can gain. `waiting` are the usernames
+    that this pass has still to fetch: at first those from row `rows_done` on, then those above.
+    `errors` has why others are still open (username -> what came last). `fetched` and `requests`
+    count the fetches of all passes, and what they took.
     """
 
-    def __init__(self, usernames: Iterable[str]) -> None:
-        self.waiting = deque(usernames)
+    def __init__(self, first_row: Mapping[str, int], rows_done: int) -> None:
+        self.first_row = first_row
+        self.waiting = deque(sorted(first_row, key=lambda name: first_row[name] < rows_done))
         self.errors: dict[str, FetchError] = {}
-        self.fetched = 0
-        self._is_first_pass = True
+        self.fetched = self.requests = 0
+        self.is_first_pass = True
         self._has_found = False  # whether this pass has found one that was not found before
-        self._times_not_found: Counter[str] = Counter()  # has whoever ever was
+        # In how many passes a profile was not found; 0 if an outage has undone that.
+        self._times_not_found: Counter[str] = Counter()
         # The failures in a row: each with the username, and what had come of it before.
         self._in_a_row: list[tuple[str, FetchError | None]] = []
 
     def note_answer(self, username: str) -> None:
-        """Note that a profile was fetched."""
+        """Note that a profile was answered."""
         self.fetched += 1
         self.errors.pop(username, None)
         self._has_found = self._has_found or username in self._times_not_found
@@ -1476,18 +1470,21 @@ class FetchQueue:
         they are those that are not found, if it has found one that was not found before. Where no
         profile is known, one that is not found is left at that.
         """
-        kinds: list[type[FetchError]] = [Blocked, NetworkError] if self._is_first_pass else []
-        if is_any_known and (self._is_first_pass or self._has_found):
-            kinds.append(NotFound)
-        self._is_first_pass = self._has_found = False
+        kinds: tuple[type[FetchError], ...] = ()
+        if self.is_first_pass:
+            kinds = (Blocked, NetworkError)
+        if is_any_known and (self.is_first_pass or self._has_found):
+            kinds = (*kinds, NotFound)
+        self.is_first_pass = self._has_found = False
         self.waiting.extend(self._failed(*kinds))
         if self.waiting:
             log.info("Once more those that could not be fetched: %d", len(self.waiting))
 
     def left(self) -> int:
         """Return how many profiles are still to be fetched, once more or for the first time."""
-        in_next_pass = (NotFound, Blocked, NetworkError) if self._is_first_pass else ()
-        return len(self.waiting) + len(self._failed(*in_next_pass))
+        if not self.is_first_pass:
+            return len(self.waiting)
+        return len(self.waiting) + len(self._failed(NotFound, Blocked, NetworkError))
 
     def gone(self) -> list[str]:
         """Return, after the last pass, those that were not found in two passes running."""
@@ -1503,7 +1500,7 @@ class Outage:
     """The time in which nothing can be fetched."""
 
     began: float  # of time.monotonic()
-    pause: float = 0.0  # seconds: the last one
+    last_pause: float = 0.0  # seconds
 
     def next_pause(self, error: FetchError, first_pause: float, is_any_known: bool) -> float:
         """Return the seconds of the next pause, if `error` shows that the outage goes on.
@@ -1513,7 +1510,7 @@ class Outage:
         give_up_after = GIVE_UP_AFTER if is_any_known else GIVE_UP_UNKNOWN_AFTER
         remaining = self.began + give_up_after - time.monotonic()
         is_network = isinstance(error, NetworkError)
-        if remaining < 1:
+        if remaining < 1:  # the last pause has ended with it
             advice = "check the connection" if is_network else "wait a day before the next run"
             duration = format_duration(give_up_after)
             raise StoppedError(f"nothing could be fetched for {duration} ({error}): {advice}")
@@ -1521,8 +1518,8 @@ class Outage:
             first, longest = FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE
         else:
             first, longest = max(first_pause, LEAST_PAUSE), LONGEST_WAIT
-        self.pause = max(min(2 * self.pause, longest), first)
-        return min(self.pause, remaining)
+        self.last_pause = max(min(2 * self.last_pause, longest), first)
+        return min(self.last_pause, remaining)
 
 
 # ==================================================================================================
@@ -1602,7 +1599,7 @@ class Cache:
 
     def add(self, profile: Profile) -> None:
         """Save a profile: its line is written over the closing brace in one write, and synced."""
-        self.check()
+        self.rewrite_if_changed()
         if profile.username in self.profiles:
             self._write_all({**self.profiles, profile.username: profile})
         else:
@@ -1610,8 +1607,12 @@ class Cache:
             self._append(separator + render_entry(profile))
         self.profiles[profile.username] = profile
 
-    def check(self) -> None:
-        """Write the file anew, if it was changed or removed since it was written."""
+    def known(self) -> list[str]:
+        """Return the usernames of the profiles with data, which are known to exist."""
+        return [username for username, profile in self.profiles.items() if not profile.error]
+
+    def rewrite_if_changed(self) -> None:
+        """Write the file anew, if another program has changed or removed it."""
         if self._stamp != file_stamp(self._path):
             self._replace(read_if_exists(self._path), "wrote anew")
 
@@ -2344,25 +2345,27 @@ class Enrichment:
     """One run over the list: fetches what is open, caches it, and writes checkpoints."""
 
     sheet: Sheet
-    source: Source
     client: Client
     cache: Cache
     progress: Progress
+    queue: FetchQueue
     output: Output
     report: Report | None
     args: argparse.Namespace
 
     def __post_init__(self) -> None:
-        self.rows = self.sheet.rows[: self.args.limit]
-        self.first_row = open_profiles(self.rows, self.source, self.cache.profiles)
-        done = self.progress.rows_done  # the rows from there on come first, then those above
-        in_order = sorted(
-            self.first_row, key=lambda name: ((at := self.first_row[name]) < done, at)
-        )
-        self.queue = FetchQueue(in_order)
-        self.is_fetching = False
         self.outage: Outage | None = None
-        self.requests = 0  # sent for the profiles fetched so far
+        self.is_fetching = False
+
+    @property
+    def source(self) -> Source:
+        """Where it fetches."""
+        return self.client.source
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """The rows that it works on: all, or the first ones of a `--limit`."""
+        return self.sheet.rows[: self.args.limit]
 
     @property
     def usernames(self) -> set[str]:
@@ -2374,18 +2377,16 @@ class Enrichment:
         profiles, settles = self.cache.profiles, self.source.settles
         return {username for username in self.usernames if settles(profiles.get(username))}
 
-    def run(self) -> None:
+    def fetch_all(self) -> None:
         """Fetch the profiles of the queue, in passes, until there is nothing more to try.
 
         Raises Interrupted, StoppedError if going on makes no sense, and OSError if something
         can't be saved.
         """
-        send = self.client.send
         while self.queue.waiting:
-            self.fetch_next(send)
+            self.fetch_next()
             if not self.queue.waiting:
-                self.queue.start_next_pass(bool(known_profiles(self.cache.profiles)))
-                send = self.client.send_once
+                self.queue.start_next_pass(is_any_known=bool(self.cache.known()))
         self.cache_gone()
         self.checkpoint()
         if len(self.rows) == len(self.sheet.rows):
@@ -2393,34 +2394,35 @@ class Enrichment:
         else:
             self.progress.advance_to(len(self.rows))
 
-    def fetch_next(self, send: Send) -> None:
+    def fetch_next(self) -> None:
         """Fetch the next profile of the queue, after the pause that may be due before it."""
         if self.progress.batch_count >= self.args.batch_size:
             self.pause(self.args.batch_pause, f"Batch of {self.args.batch_size} done")
         username = self.queue.waiting.popleft()
-        requests_before = self.client.requests_sent
+        sent_before = self.client.requests_sent
+        self.progress.count_fetch()
         self.is_fetching = True
-        result = self.fetch(username, send)
-        self.is_fetching = False
-        self.requests += self.client.requests_sent - requests_before
-        index = self.first_row[username]
+        try:
+            result = self.fetch_and_note(username)
+        finally:
+            self.is_fetching = False
+            requests = self.client.requests_sent - sent_before
+            self.queue.requests += requests
+            if not requests:  # a signal came first
+                self.progress.batch_count -= 1
+        index = self.queue.first_row[username]
         self.progress.advance_to(index + 1)
         log_progress(self, index, username, result)
         if self.client.failures >= FAILURES_IN_A_ROW:
-            self.look_for_outage(self.queue.errors[username])
+            self.pause_if_out(self.queue.errors[username])
         else:
             self.outage = None
 
-    def fetch(self, username: str, send: Send) -> str:
+    def fetch_and_note(self, username: str) -> str:
         """Fetch a profile, save or note what came of it, and return that in words."""
-        requests_before = self.client.requests_sent
-        self.progress.count_fetch()
+        send = self.client.send if self.queue.is_first_pass else self.client.send_once
         try:
-            profile = fetch(self.source, username, send)
-        except Interrupted:
-            if self.client.requests_sent == requests_before:
-                self.progress.batch_count -= 1
-            raise
+            profile = fetch_profile(self.source, username, send)
         except Withheld as error:
             self.queue.note_withheld(username, error)
             return f"left open: {error}"
@@ -2436,37 +2438,39 @@ class Enrichment:
         self.queue.note_answer(username)
         return describe(profile, self.source.fields)
 
-    def look_for_outage(self, error: FetchError) -> None:
-        """Find out whether five failures in a row, the last an `error`, were about us.
+    def pause_if_out(self, error: FetchError) -> None:
+        """Pause until a known profile is answered, after five failures, the last an `error`.
 
-        If so, pause until a known profile is answered. Where none is known, pause once, and let the
-        next profile of the queue tell.
+        If it is answered at once, the failures were about those profiles. Where none is known,
+        pause once: the next profile of the queue tells.
         """
-        known = known_profiles(self.cache.profiles)
-        while failure := check_known_profile(self.source, self.client, known) if known else error:
+        known = self.cache.known()
+        failure = check_known_profile(self.client, known) if known else error
+        if failure:
             self.queue.undo_failures()
+        while failure:
             self.outage = self.outage or Outage(began=time.monotonic())
             seconds = self.outage.next_pause(failure, self.args.batch_pause, bool(known))
             self.pause(seconds, f"No profile can be fetched ({failure})")
             if not known:
                 self.client.failures = FAILURES_IN_A_ROW - 1
                 return
+            failure = check_known_profile(self.client, known)
         self.queue.confirm_failures()
         self.outage = None
 
     def cache_gone(self) -> None:
         """Cache those that are gone as not found, if a known profile is answered now."""
         gone = self.queue.gone()
-        known = known_profiles(self.cache.profiles)
-        if gone and not check_known_profile(self.source, self.client, known):
+        if gone and not check_known_profile(self.client, self.cache.known()):
             for username in gone:
                 self.cache.add(Profile.fetched_now(username, {"error": NOT_FOUND}))
             log.info("Not found in two passes running, so gone: %d", len(gone))
 
     def pause(self, seconds: float, reason: str) -> None:
-        """Write a checkpoint, and send nothing for so many seconds from now."""
+        """Write a checkpoint, and let the next request wait for so many seconds from now."""
         if seconds >= self.args.batch_pause:
-            self.progress.batch_count = 0
+            self.progress.batch_count = 0  # noted in the same write as the end of the pause
         self.client.limiter.block_for(seconds)
         self.checkpoint()
         if pause := self.client.limiter.blocked_for():
@@ -2494,7 +2498,7 @@ class Enrichment:
         results = [functools.partial(self.output.write, profiles)]
         if self.report:
             results.append(functools.partial(self.report.write, profiles, errors))
-        return [self.cache.check, self.progress.save, *results]
+        return [self.cache.rewrite_if_changed, self.progress.save, *results]
 
     def done(self) -> int:
         """Return how many profiles of the list there is nothing more to do about."""
@@ -2511,7 +2515,7 @@ class Enrichment:
         left, limiter = self.queue.left(), self.client.limiter
         if not left:
             return limiter.blocked_for() if self.is_fetching else 0.0
-        mean = (self.requests + FIRST_GUESS) / (self.queue.fetched + FIRST_GUESS)
+        mean = (self.queue.requests + FIRST_GUESS) / (self.queue.fetched + FIRST_GUESS)
         gaps = (left * mean - 1) * seconds_per_request(self.args.rate_limit)
         pauses: float = self.pauses_ahead() * self.args.batch_pause
         return limiter.ready_in() + gaps + sum(JITTER) / 2 + pauses
@@ -3005,7 +3009,7 @@ def log_summary(
     ]
     log.info(
         "%d fetched, %d from cache, %s, %d without handle, %d still open; took %s; source: %s%s",
-        len(run.first_row) - len(still_open),
+        len(run.queue.first_row) - len(still_open),
         from_cache,
         ", ".join([*without_data, f"{len(withheld)} withheld"]),
         count_without_handle(run.rows),
@@ -3353,14 +3357,16 @@ def open_run(args: argparse.Namespace, waiter: Waiter, source: Source, sheet: Sh
         source.check_set_up(client)
         if args.force:
             start_afresh(cache, progress)
-    return Enrichment(sheet, source, client, cache, progress, output, report, args)
+    first_row = open_profiles(sheet.rows[: args.limit], source, cache.profiles)
+    queue = FetchQueue(first_row, progress.rows_done)
+    return Enrichment(sheet, client, cache, progress, queue, output, report, args)
 
 
 def start_afresh(cache: Cache, progress: Progress) -> None:
     """Start afresh for `--force`: set the cache aside, and go to the top."""
     progress.rows_done = 0
     progress.save()
-    cache.check()
+    cache.rewrite_if_changed()
     if cache.profiles:
         backup = cache.set_aside()
         log.info(
@@ -3382,7 +3388,7 @@ def run_and_log(run: Enrichment, started: Deadline, console: Console) -> int:
     console.follow(run)
     code, why_stopped, saved = EXIT_DONE, "", "everything is saved"
     try:
-        run.run()
+        run.fetch_all()
     except Interrupted as interrupted:
         code = EXIT_SIGNALLED + interrupted.signum
         why_stopped = f"Interrupted by {interrupted.signum.name}"
