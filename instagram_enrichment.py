@@ -373,6 +373,11 @@ def format_duration(seconds: float) -> str:
     return " ".join(f"{count} {unit}" for unit, count in units.items() if count) or "0 s"
 
 
+def format_wait(seconds: float) -> str:
+    """Say how long and until when a wait takes: `30 min, until 17:28:09`."""
+    return f"{format_duration(seconds)}, until {clock_time_in(seconds)}"
+
+
 def clock_time_in(seconds: float) -> str:
     """Return the clock time in so many seconds, with the day if it is not today."""
     now = time.time()
@@ -498,38 +503,42 @@ class RateLimiter:
     """A token bucket with room for one token, empty at the start.
 
     Waits that a response asks for and pauses only note until when nothing is sent; the next request
-    waits for it. `not_before` is until when an earlier run was blocked (epoch seconds), and
-    `note_block` is called with the same of each block.
+    waits for it. `blocked_until` is what an earlier run has noted, and `note_block` is called with
+    the end of each block.
     """
 
     def __init__(
         self,
         per_minute: float,
         waiter: Waiter,
-        not_before: float,
-        note_block: Callable[[float], None],
+        blocked_until: Deadline,
+        note_block: Callable[[Deadline], None],
     ) -> None:
         self._refill = refill_seconds(per_minute)
         self._waiter = waiter
         self._note_block = note_block
         self._next_token = Deadline.after(min(self._refill, LONGEST_FIRST_WAIT))
-        self._blocked_until = Deadline.after(not_before - time.time())
+        self._blocked_until = blocked_until
 
     def wait_before_request(self) -> None:
         """Wait for the token, take it, then let a random 2 to 4 seconds pass.
 
         The next token ripens in that time, so that the jitter costs nothing at 15 a minute or less.
         """
-        self._waiter.wait_until(self._blocked_until, "paused for")
+        self.wait_while_blocked()
         token_in = max(self._next_token.remaining(), 0.0)
         self._next_token = Deadline.after(token_in + self._refill)
         self._waiter.wait_until(Deadline.after(token_in + random.uniform(*JITTER)), "next in")
+
+    def wait_while_blocked(self) -> None:
+        """Wait until requests may be sent."""
+        self._waiter.wait_until(self._blocked_until, "paused for")
 
     def block_for(self, seconds: float) -> None:
         """Send nothing at all for so many seconds from now; never shortens a longer block."""
         if seconds > self.blocked_for():
             self._blocked_until = Deadline.after(seconds)
-            self._note_block(self._blocked_until.wall)
+            self._note_block(self._blocked_until)
 
     def blocked_for(self) -> float:
         """Return the seconds for which nothing may be sent yet."""
@@ -692,7 +701,7 @@ def parse_http_date(value: str) -> float:
 HTML = re.compile(r"<html|<!doctype html", re.IGNORECASE)
 TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
 EXCERPT_CHARACTERS = 80  # printed of a response that has neither a message nor a title
-PLAIN_TEXT_BYTES = 1000  # of a text that are searched for the words of a block
+MESSAGE_CHARACTERS = 1000  # that are searched for the words of a block
 
 
 def html_page(response: Response) -> str:
@@ -712,7 +721,7 @@ def page_title(page: str) -> str:
 def json_message(parsed: object) -> str:
     """Return the `message` of a JSON object, empty if it has none."""
     message = as_object(parsed).get("message")
-    return message if isinstance(message, str) else ""
+    return message[:MESSAGE_CHARACTERS] if isinstance(message, str) else ""
 
 
 def server_text(message: str, response: Response) -> str:
@@ -726,7 +735,7 @@ def server_text(message: str, response: Response) -> str:
 
 def plain_text(body: bytes) -> str:
     """Return how a body of plain text begins; empty if it is, or is a piece of, anything else."""
-    text = body[:PLAIN_TEXT_BYTES].decode("utf-8", "replace").strip()
+    text = body[:MESSAGE_CHARACTERS].decode("utf-8", "replace").strip()
     is_plain = "\0" not in text and not text.startswith(("{", "[", "<", '"'))
     return text if is_plain else ""
 
@@ -1344,25 +1353,15 @@ class Client:
         self.limiter.block_for(requested_wait(headers))
         if (percent := used_percent(headers)) >= USED_UP:
             self.limiter.block_for(USED_UP_WAIT)
-            log.info(
-                "%.0f%% of the hourly limit is used: nothing is sent until %s",
-                percent,
-                clock_time_in(self.limiter.blocked_for()),
-            )
+            wait = format_wait(self.limiter.blocked_for())
+            log.info("%.0f%% of the hourly limit is used: nothing is sent for %s", percent, wait)
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         """Log why something is fetched again, and when."""
         error = state.outcome.exception() if state.outcome else None
-        seconds = max(state.upcoming_sleep, self.limiter.ready_in())
-        log.info(
-            "%s: %s; try %d of %d in %s, at %s",
-            state.args[0].label,
-            error,
-            state.attempt_number + 1,
-            1 + RETRIES,
-            format_duration(seconds),
-            clock_time_in(seconds),
-        )
+        label, attempt = state.args[0].label, state.attempt_number + 1
+        seconds = format_duration(max(state.upcoming_sleep, self.limiter.ready_in()))
+        log.info("%s: %s; try %d of %d in %s", label, error, attempt, 1 + RETRIES, seconds)
 
 
 # ==================================================================================================
@@ -1421,10 +1420,9 @@ class FetchQueue:
         self.waiting = deque(sorted(first_row, key=lambda name: first_row[name] < rows_done))
         self.errors: dict[str, FetchError] = {}
         self.fetched = self.requests = 0
-        self.is_first_pass = True
+        self._pass = 1
         self._has_found = False  # whether this pass has found one that was not found before
-        # In how many passes a profile was not found; 0 if an outage has undone that.
-        self._times_not_found: Counter[str] = Counter()
+        self._not_found_in: dict[str, list[int]] = {}  # the passes; none, if all were undone
         # The failures in a row: each with the username, and what had come of it before.
         self._in_a_row: list[tuple[str, FetchError | None]] = []
 
@@ -1432,7 +1430,7 @@ class FetchQueue:
         """Note that a profile was answered."""
         self.fetched += 1
         self.errors.pop(username, None)
-        self._has_found = self._has_found or username in self._times_not_found
+        self._has_found = self._has_found or username in self._not_found_in
         self.confirm_failures()
 
     def note_withheld(self, username: str, error: Withheld) -> None:
@@ -1446,7 +1444,7 @@ class FetchQueue:
         self._in_a_row.append((username, self.errors.get(username)))
         self.errors[username] = error
         if isinstance(error, NotFound):
-            self._times_not_found[username] += 1
+            self._not_found_in.setdefault(username, []).append(self._pass)
 
     def confirm_failures(self) -> None:
         """Let the failures in a row count, as they were about those profiles."""
@@ -1456,7 +1454,7 @@ class FetchQueue:
         """Put the profiles that failed in a row to the end, as if they had not been fetched."""
         for username, earlier in reversed(self._in_a_row):
             if isinstance(self.errors.pop(username), NotFound):
-                self._times_not_found[username] -= 1
+                self._not_found_in[username].pop()
             if earlier:
                 self.errors[username] = earlier
         again = dict.fromkeys(username for username, _ in self._in_a_row)
@@ -1464,31 +1462,39 @@ class FetchQueue:
         self._in_a_row.clear()
 
     def start_next_pass(self, is_any_known: bool) -> None:
-        """Let profiles that were fetched in vain be fetched once more.
+        """Let profiles that were fetched in vain be fetched once more, if there is reason to.
 
-        After the first pass these are all to which that may happen by chance. After a later one
-        they are those that are not found, if it has found one that was not found before. Where no
-        profile is known, one that is not found is left at that.
+        Where no profile is known, one that is not found is left at that.
         """
-        kinds: tuple[type[FetchError], ...] = ()
-        if self.is_first_pass:
-            kinds = (Blocked, NetworkError)
-        if is_any_known and (self.is_first_pass or self._has_found):
-            kinds = (*kinds, NotFound)
-        self.is_first_pass = self._has_found = False
-        self.waiting.extend(self._failed(*kinds))
+        self.waiting.extend(self._again(is_any_known))
         if self.waiting:
             log.info("Once more those that could not be fetched: %d", len(self.waiting))
+            self._pass += 1
+            self._has_found = False
 
     def left(self) -> int:
-        """Return how many profiles are still to be fetched, once more or for the first time."""
-        if not self.is_first_pass:
-            return len(self.waiting)
-        return len(self.waiting) + len(self._failed(NotFound, Blocked, NetworkError))
+        """Return how many profiles are still to be fetched, in this pass or the next."""
+        return len({*self.waiting, *self._again(is_any_known=True)})
 
     def gone(self) -> list[str]:
         """Return, after the last pass, those that were not found in two passes running."""
-        return [name for name in self._failed(NotFound) if self._times_not_found[name] > 1]
+        last_two = [self._pass - 1, self._pass]
+        return [
+            name for name in self._failed(NotFound) if self._not_found_in[name][-2:] == last_two
+        ]
+
+    def _again(self, is_any_known: bool) -> list[str]:
+        """Return those that the next pass fetches.
+
+        After the first pass these are all that may have failed by chance. After a later one they
+        are those that are not found, if it has found one that was not found before.
+        """
+        kinds: tuple[type[FetchError], ...] = ()
+        if self._pass == 1:
+            kinds = (Blocked, NetworkError)
+        if is_any_known and (self._pass == 1 or self._has_found):
+            kinds = (*kinds, NotFound)
+        return self._failed(*kinds)
 
     def _failed(self, *kinds: type[FetchError]) -> list[str]:
         """Return the usernames that such errors have left open."""
@@ -1533,9 +1539,20 @@ NOT_UTF8 = re.compile("[\udc80-\udcff]")  # as "surrogateescape" decodes it
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError say which path it is about, as not all of them do."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
 def read_if_exists(path: Path) -> bytes:
     """Return what a file holds; nothing if there is no such file."""
-    return path.read_bytes() if path.exists() else b""
+    with naming(path):
+        return path.read_bytes() if path.exists() else b""
 
 
 def temp_path(path: Path) -> Path:
@@ -1556,19 +1573,19 @@ def write_atomic(path: Path, data: bytes, like: Path | None = None) -> None:
     OSError, with `path` as its filename.
     """
     temp = temp_path(path)
-    try:
-        with temp.open("wb") as file:
+    with naming(path):
+        try:
+            with temp.open("wb") as file:
+                with contextlib.suppress(OSError):
+                    os.fchmod(file.fileno(), stat.S_IMODE((like or path).stat().st_mode))
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temp.replace(path)
+        except OSError:
             with contextlib.suppress(OSError):
-                os.fchmod(file.fileno(), stat.S_IMODE((like or path).stat().st_mode))
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temp.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temp.unlink()
-        error.filename = str(path)
-        raise
+                temp.unlink()
+            raise
 
 
 def keep_copy(path: Path, data: bytes, suffix: str) -> Path:
@@ -1616,18 +1633,18 @@ class Cache:
         if self._stamp != file_stamp(self._path):
             self._replace(read_if_exists(self._path), "wrote anew")
 
-    def set_aside(self) -> Path:
-        """Keep the file as `.bak` and start empty; returns the path that it was given.
-
-        An older `.bak` is moved to an unused path.
-        """
+    def set_aside(self) -> None:
+        """Keep the file as `.bak` and start empty; an older `.bak` is moved to an unused path."""
         backup = self._path.with_name(self._path.name + ".bak")
+        log.info(
+            "--force: fetching all profiles again; what was cached is kept as %s",
+            printable(str(backup)),
+        )
         if backup.exists():
             backup.replace(unused_path(self._path, "bak"))
         self._path.replace(backup)
         self.profiles.clear()
         self._write_all(self.profiles)
-        return backup
 
     def _replace(self, data: bytes, what_was_done: str) -> None:
         """Write the file anew from memory; what it holds now, `data`, is kept if it differs."""
@@ -1644,18 +1661,17 @@ class Cache:
     def _append(self, line: bytes) -> None:
         """Write a line over the closing brace; if that fails, put the brace back."""
         ending = line + CLOSING
-        with self._path.open("r+b", buffering=0) as file:
+        with naming(self._path), self._path.open("r+b", buffering=0) as file:
             end = file.seek(-len(CLOSING), os.SEEK_END)
             try:
                 if file.write(ending) < len(ending):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(file.fileno())
-            except OSError as error:
+            except OSError:
                 file.seek(end)
                 file.write(CLOSING)
                 file.truncate()
                 self._note_written(file.fileno())
-                error.filename = str(self._path)
                 raise
             self._note_written(file.fileno())
 
@@ -1726,9 +1742,9 @@ class Progress:
     """What a run leaves to the next; its methods raise OSError.
 
     `rows_done` counts the rows from the top that are done, and `batch_count` the fetches of the
-    batch that has begun. `not_before` is when requests may be sent again, in epoch seconds: in
-    `longest_wait` seconds at the most, as the clock may have been set back. What is out of range in
-    the file is ignored; `has_batches` is whether a batch is noted there at all.
+    batch that has begun. `not_before` is when requests may be sent again: in `longest_wait` seconds
+    at the most, as the clock may have been set back. What is out of range in the file is ignored;
+    `has_batches` is whether a batch is noted there at all.
     """
 
     def __init__(self, path: Path, rows: int, longest_wait: float, has_batches: bool) -> None:
@@ -1739,8 +1755,8 @@ class Progress:
         batch_count: Any = state.get("batch_count") if has_batches else 0
         self.rows_done = rows_done if type(rows_done) is int and 0 <= rows_done <= rows else 0
         self.batch_count = max(batch_count, 0) if type(batch_count) is int else 0
-        not_before = parse_timestamp(state.get("not_before"))
-        self.not_before = min(not_before, time.time() + longest_wait)
+        wait = parse_timestamp(state.get("not_before")) - time.time()
+        self.not_before = Deadline.after(min(wait, longest_wait))
 
     def advance_to(self, rows_done: int) -> None:
         """Note that so many rows from the top are done, if they are more than before."""
@@ -1752,9 +1768,9 @@ class Progress:
         self.batch_count += 1
         self.save()
 
-    def block_until(self, epoch: float) -> None:
-        """Note that nothing is sent until then (epoch seconds)."""
-        self.not_before = epoch
+    def block_until(self, deadline: Deadline) -> None:
+        """Note that nothing is sent until then."""
+        self.not_before = deadline
         self.save()
 
     def finish(self) -> None:
@@ -1763,7 +1779,7 @@ class Progress:
         It does so after the wait that may still go on.
         """
         self.rows_done = self.batch_count = 0
-        if self.not_before > time.time():
+        if self.not_before.remaining() > 0:
             self.save()
         else:
             self._path.unlink(missing_ok=True)
@@ -1773,8 +1789,8 @@ class Progress:
         state: dict[str, Any] = {"last_processed_index": self.rows_done}
         if self._has_batches and self.batch_count:
             state["batch_count"] = self.batch_count
-        if self.not_before > time.time():
-            state["not_before"] = format_timestamp(math.ceil(self.not_before))
+        if (wait := self.not_before.remaining()) > 0:
+            state["not_before"] = format_timestamp(math.ceil(time.time() + wait))
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(self._path, json.dumps(state).encode() + b"\n")
 
@@ -1789,7 +1805,8 @@ def lock(folder: Path) -> Iterator[None]:
     path = folder / LOCK_FILE
     with path.open("a+b", buffering=0) as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with naming(path):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             process = file.read().decode("ascii", "replace").strip()
@@ -1797,9 +1814,6 @@ def lock(folder: Path) -> Iterator[None]:
             raise UnusableError(
                 f"another run is using {printable(str(folder))}: wait until it ends{how}"
             ) from None
-        except OSError as error:
-            error.filename = str(path)
-            raise
         with contextlib.suppress(OSError):  # a full disk is no reason not to go on
             file.truncate(0)
             file.write(f"{os.getpid()}\n".encode())
@@ -2398,6 +2412,7 @@ class Enrichment:
         """Fetch the next profile of the queue, after the pause that may be due before it."""
         if self.progress.batch_count >= self.args.batch_size:
             self.pause(self.args.batch_pause, f"Batch of {self.args.batch_size} done")
+        self.client.limiter.wait_while_blocked()  # a kill in a pause is no fetch of the next batch
         username = self.queue.waiting.popleft()
         sent_before = self.client.requests_sent
         self.progress.count_fetch()
@@ -2420,7 +2435,8 @@ class Enrichment:
 
     def fetch_and_note(self, username: str) -> str:
         """Fetch a profile, save or note what came of it, and return that in words."""
-        send = self.client.send if self.queue.is_first_pass else self.client.send_once
+        is_again = username in self.queue.errors
+        send = self.client.send_once if is_again else self.client.send
         try:
             profile = fetch_profile(self.source, username, send)
         except Withheld as error:
@@ -2457,7 +2473,6 @@ class Enrichment:
                 return
             failure = check_known_profile(self.client, known)
         self.queue.confirm_failures()
-        self.outage = None
 
     def cache_gone(self) -> None:
         """Cache those that are gone as not found, if a known profile is answered now."""
@@ -2474,31 +2489,21 @@ class Enrichment:
         self.client.limiter.block_for(seconds)
         self.checkpoint()
         if pause := self.client.limiter.blocked_for():
-            duration, end = format_duration(pause), clock_time_in(pause)
-            log.info("%s: pausing %s, until %s", reason, duration, end)
+            log.info("%s: pausing %s", reason, format_wait(pause))
 
     def checkpoint(self) -> None:
         """Write everything that a run writes; raises OSError."""
-        for write in self._writers():
+        for write in self.writes():
             write()
 
-    def last_checkpoint(self) -> list[str]:
-        """Write what can be written of a checkpoint; returns the paths of what can't."""
-        unwritten = []
-        for write in self._writers():
-            try:
-                write()
-            except OSError as error:
-                unwritten.append(str(error.filename))
-        return unwritten
-
-    def _writers(self) -> list[Callable[[], None]]:
+    def writes(self) -> list[Callable[[], None]]:
         """Return what writes the files of a checkpoint, one after the other."""
-        profiles, errors = self.cache.profiles, self.queue.errors
-        results = [functools.partial(self.output.write, profiles)]
+        profiles = self.cache.profiles
+        writes = [self.cache.rewrite_if_changed, self.progress.save]
+        writes.append(functools.partial(self.output.write, profiles))
         if self.report:
-            results.append(functools.partial(self.report.write, profiles, errors))
-        return [self.cache.rewrite_if_changed, self.progress.save, *results]
+            writes.append(functools.partial(self.report.write, profiles, self.queue.errors))
+        return writes
 
     def done(self) -> int:
         """Return how many profiles of the list there is nothing more to do about."""
@@ -2507,14 +2512,16 @@ class Enrichment:
     def pauses_ahead(self) -> int:
         """Return how many pauses between batches are still to come."""
         left = self.queue.left()
-        is_pausing = self.args.batch_pause and left
-        return (self.progress.batch_count + left - 1) // self.args.batch_size if is_pausing else 0
+        size: int = self.args.batch_size
+        if not (left and self.args.batch_pause):
+            return 0
+        return (min(self.progress.batch_count, size) + left - 1) // size
 
     def eta(self) -> float:
         """Return the seconds until the end of the run, with the pauses to come."""
         left, limiter = self.queue.left(), self.client.limiter
         if not left:
-            return limiter.blocked_for() if self.is_fetching else 0.0
+            return limiter.blocked_for()
         mean = (self.queue.requests + FIRST_GUESS) / (self.queue.fetched + FIRST_GUESS)
         gaps = (left * mean - 1) * seconds_per_request(self.args.rate_limit)
         pauses: float = self.pauses_ahead() * self.args.batch_pause
@@ -3352,8 +3359,7 @@ def open_run(args: argparse.Namespace, waiter: Waiter, source: Source, sheet: Sh
     client = Client(source, limiter, waiter)
     if open_profiles(sheet.rows[: args.limit], source, {} if args.force else cache.profiles):
         if pause := limiter.blocked_for():
-            duration, end = format_duration(pause), clock_time_in(pause)
-            log.info("Resuming an earlier pause until %s (%s)", end, duration)
+            log.info("Resuming an earlier pause: %s", format_wait(pause))
         source.check_set_up(client)
         if args.force:
             start_afresh(cache, progress)
@@ -3368,12 +3374,7 @@ def start_afresh(cache: Cache, progress: Progress) -> None:
     progress.save()
     cache.rewrite_if_changed()
     if cache.profiles:
-        backup = cache.set_aside()
-        log.info(
-            "--force: fetching all profiles again, into an output without what was cached; "
-            "that is now in %s",
-            printable(str(backup)),
-        )
+        cache.set_aside()
     log.info("--force: if this run stops half-way, resume with the same command WITHOUT --force")
 
 
@@ -3399,9 +3400,8 @@ def run_and_log(run: Enrichment, started: Deadline, console: Console) -> int:
         code, why_stopped = EXIT_INCOMPLETE, str(error)
         if isinstance(error, SetUpError):
             again = f"do that, then run the command again{without_force(run)}"
-    if why_stopped and (unwritten := run.last_checkpoint()):
-        code = max(code, EXIT_INCOMPLETE)
-        saved = f"not everything is saved (not {printable(', '.join(unwritten))})"
+    if why_stopped and (unwritten := last_checkpoint(run)):
+        code, saved = EXIT_INCOMPLETE, f"not everything is saved (not {', '.join(unwritten)})"
     still_open = open_profiles(run.rows, run.source, run.cache.profiles)
     log_summary(run, still_open, from_cache, -started.remaining())
     if why_stopped:
@@ -3411,6 +3411,17 @@ def run_and_log(run: Enrichment, started: Deadline, console: Console) -> int:
         log.error("Some profiles are still open: %s", what_would_help(run, still_open))
         code = EXIT_INCOMPLETE
     return code
+
+
+def last_checkpoint(run: Enrichment) -> list[str]:
+    """Write what can be written of a checkpoint; returns the paths of what can't."""
+    unwritten = []
+    for write in run.writes():
+        try:
+            write()
+        except OSError as error:
+            unwritten.append(printable(str(error.filename)))
+    return unwritten
 
 
 def without_force(run: Enrichment) -> str:

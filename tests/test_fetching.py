@@ -38,9 +38,11 @@ def rare_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def with_known(world: Any, cached_entry: Any) -> Any:
-    """A world with a known profile that is not in the list."""
+    """A world with a known profile that is not in the list, and one that is cached without data."""
     world.live(KNOWN)
-    world.remember(cached_entry(KNOWN))
+    personal = cached_entry("personal.one", biography=None, error="NOT_PROFESSIONAL")
+    world.remember(cached_entry(KNOWN), personal)
+    random.seed(4)  # of the profiles that are drawn
     return world
 
 
@@ -153,7 +155,7 @@ def test_at_five_in_a_row_trying_ends_and_a_known_profile_is_fetched_once(
     assert sent.index(KNOWN) == 5
     assert f"Known profile @{KNOWN} is answered" in result.log
     assert pauses(world) == [], "the five were about those profiles"
-    assert world.cache.keys() == {KNOWN, *names[5:]}
+    assert world.cache.keys() == {KNOWN, "personal.one", *names[5:]}
 
 
 @pytest.mark.parametrize("answer", ["live", "asset deleted"])
@@ -185,7 +187,7 @@ def test_an_outage_is_waited_out_with_growing_pauses_and_nothing_said_in_it_coun
     sent = world.standin.names
     in_a_row = list(dict.fromkeys(sent[2:7]))
     asked = sent[7:14]
-    assert {*asked} <= {KNOWN, *names[:2]}, "drawn from the cache, and once after each pause"
+    assert {*asked} == {KNOWN, *names[:2]}, "drawn from the cache, and once after each pause"
     rest = [name for name in names[2:] if name not in in_a_row]
     assert sent[14:] == [*rest, *in_a_row], "those of the outage come last, as if never fetched"
 
@@ -261,11 +263,11 @@ def test_an_outage_of_the_network_ends_without_a_word_of_waiting_a_day(with_know
 
 def test_where_nobody_is_known_the_next_of_the_queue_tells_after_each_pause(world: Any) -> None:
     names = world.live(*NAMES[:12])
-    answer_with(world, *["418"] * 7)
-    assert world.run(*FLAGS).code == 0
-    assert pauses(world) == [30, 60, 120]
-    assert world.standin.names == [*names, *names[:7]]
-    assert world.all_live
+    answer_with(world, *["418"] * 7, "live", *["418"] * 6)
+    assert world.run(*FLAGS).code == 0 and world.all_live
+    assert pauses(world) == [30, 60, 120, 30], "known by then, the next outage begins anew"
+    assert world.standin.names[:12] == names
+    assert world.standin.names[12] == names[0], "those of the first outage come first"
 
 
 @pytest.mark.parametrize(
@@ -379,6 +381,24 @@ def test_one_that_is_withheld_after_all_is_found(world: Any) -> None:
     assert not world.gone and names[4] in world.cache
 
 
+def test_no_pass_more_is_made_for_one_that_was_blocked_and_is_answered(world: Any) -> None:
+    names = world.live(*NAMES[:9])
+    world.standin.watch = lambda name: (
+        "401" if name == names[5] and world.standin.names.count(name) < 4 else None
+    )
+    world.standin.behaviour[names[2]] = "404"
+    assert world.run().code == 0
+    assert world.standin.names.count(names[2]) == 2 and world.gone == [names[2]]
+
+
+def test_one_that_is_blocked_in_the_last_pass_is_not_gone(world: Any) -> None:
+    names = world.live(*NAMES[:9])
+    answers = {names[2]: iter(["404", "404", "401"]), names[5]: iter(["404", "live"])}
+    world.standin.watch = lambda name: next(answers[name], None) if name in answers else None
+    assert world.run().code == 1
+    assert not world.gone and names[2] not in world.cache
+
+
 @pytest.mark.parametrize("kind", ["401", "404", "500"])
 def test_nobody_is_gone_if_no_known_profile_is_answered_at_the_end(world: Any, kind: str) -> None:
     names = world.live(*NAMES[:6])
@@ -446,6 +466,30 @@ def test_not_found_within_an_outage_is_none_of_two_but_a_find_later_is_a_find(
     assert world.run(*FLAGS).code == 0
     assert world.all_live and not world.gone
     assert world.standin.names.count(names[7]) == 3
+
+
+def test_not_found_in_two_passes_that_are_not_running_is_not_gone(world: Any) -> None:
+    names = world.live(*NAMES[:5])
+    _, *gone, _, flickers = names
+    times = {names[0]: 1, **dict.fromkeys(gone, 9), flickers: 3}
+
+    def watch(name: str) -> Any:
+        if len(world.standin.log) == 11:
+            return "404"  # the known profile, after the third pass's first two: an outage
+        times[name] = times.get(name, 0) - 1
+        return "404" if times[name] >= 0 else None
+
+    world.standin.watch = watch
+    assert world.run("-r", "60").code == 1
+    assert pauses(world) == [30]
+    assert flickers not in world.cache, "what was said in the second pass was undone"
+
+
+def test_one_that_an_outage_takes_back_from_the_first_pass_gets_its_tries(with_known: Any) -> None:
+    world, names = with_known, with_known.live(NAMES[0])
+    answer_with(world, *["401"] * 5, "401", "live", *["500"] * 3)
+    assert world.run(*FLAGS).code == 0
+    assert world.standin.names == [*names * 5, KNOWN, KNOWN, *names * 4]
 
 
 @pytest.mark.parametrize("share", [0.03, 0.3])

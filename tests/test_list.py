@@ -234,7 +234,10 @@ def test_the_estimate_is_what_the_run_then_takes(
 
 @pytest.mark.parametrize(
     ("profiles", "count", "pauses"),
-    [(100, 0, 0), (101, 0, 1), (201, 0, 2), (1, 99, 0), (2, 99, 1), (1, 100, 1), (101, 100, 2)],
+    [
+        *((100, 0, 0), (101, 0, 1), (201, 0, 2), (1, 99, 0), (2, 99, 1)),
+        *((1, 100, 1), (101, 100, 2), (10, 950, 1)),
+    ],
 )
 def test_the_plan_counts_the_pauses_that_there_will_be(
     world: Any, profiles: int, count: int, pauses: int

@@ -37,7 +37,7 @@ def still(monkeypatch: pytest.MonkeyPatch) -> Clock:
 class Pace(NamedTuple):
     limiter: ig.RateLimiter
     sent: list[float]
-    blocks: list[float]  # epoch seconds until which nothing is sent
+    blocks: list[ig.Deadline]
 
     def send(self, requests: int, busy: float = 0.0) -> list[float]:
         """Send so many requests, each of which takes `busy` seconds; returns when all were sent."""
@@ -48,9 +48,10 @@ class Pace(NamedTuple):
         return self.sent
 
 
-def pace(rate: float, not_before: float = float("-inf")) -> Pace:
-    blocks: list[float] = []
-    return Pace(ig.RateLimiter(rate, ig.Waiter(), not_before, blocks.append), [], blocks)
+def pace(rate: float, blocked_for: float = 0.0) -> Pace:
+    blocks: list[ig.Deadline] = []
+    until = ig.Deadline.after(blocked_for)
+    return Pace(ig.RateLimiter(rate, ig.Waiter(), until, blocks.append), [], blocks)
 
 
 def most_in_a_minute(moments: list[float]) -> int:
@@ -143,13 +144,13 @@ def test_while_requests_are_held_back_nothing_is_sent_and_the_longest_wait_count
     bucket = pace(60)
     bucket.limiter.block_for(100)
     bucket.limiter.block_for(50)
-    assert bucket.blocks == [1e9 + 100]
+    assert [block.wall for block in bucket.blocks] == [1e9 + 100]
     assert 100 <= bucket.send(1)[0] <= 105
     assert bucket.limiter.blocked_for() == 0
 
 
 def test_a_wait_of_an_earlier_run_goes_on(still: Clock) -> None:
-    assert 300 <= pace(60, not_before=time.time() + 300).send(1)[0] <= 305
+    assert 300 <= pace(60, blocked_for=300).send(1)[0] <= 305
 
 
 @pytest.mark.parametrize("header", ["600", "date"])
@@ -284,11 +285,25 @@ def test_ctrl_c_in_a_wait_and_the_same_command_again_neither_fetches_early_nor_w
         assert world.run_and_interrupt(3, *flags).code == 130
     fetched = len(world.standin.log)
     result = world.run(*flags)
-    assert "Resuming an earlier pause until" in result.log
+    assert "Resuming an earlier pause: " in result.log
     assert result.code == 0 and world.all_live
     assert length <= world.standin.log[fetched].time - sent < length + 30
     if wait != "batch pause":
         assert world.standin.log[fetched + 1].time - world.standin.log[fetched].time < MINUTE
+
+
+def test_a_pause_that_is_over_is_not_waited_again_where_the_clock_was_set_back_in_it(
+    world: Any,
+) -> None:
+    world.live(*NAMES[:6])
+    flags = ("-b", "3", "--batch-pause", "1800")
+    world.clock.at(100, lambda: world.clock.close_lid(-24 * HOUR))
+    assert world.run_and_interrupt(1818, *flags).code == 130
+    assert len(world.standin.log) > 3 and "not_before" not in progress(world)
+    started = time.monotonic()
+    assert world.run(*flags).code == 0
+    assert time.monotonic() - started < MINUTE
+    assert not world.progress_file.exists()
 
 
 @pytest.mark.parametrize("moment", ["yesterday", 5, None, "2001-01-01T00:00:00+00:00", "9" * 99])
@@ -423,6 +438,14 @@ def test_the_count_is_in_the_progress_file_before_a_request_is_sent(world: Any) 
 
 def progress(world: Any) -> dict[str, Any]:
     return json.loads(world.progress_file.read_text())
+
+
+def test_a_kill_in_a_pause_is_no_fetch_of_the_next_batch(world: Any) -> None:
+    world.live(*NAMES[:5])
+    found: list[dict[str, Any]] = []
+    world.clock.at(600, lambda: found.append(progress(world)))
+    assert world.run("-b", "3", "--batch-pause", "1800").code == 0
+    assert list(found[0]) == ["last_processed_index", "not_before"]
 
 
 @pytest.mark.parametrize(("count", "expected"), [(3, [2, 7]), (5, [5]), (10**30, [5]), (-1, [5])])

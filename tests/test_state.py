@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import itertools
 import json
 import os
@@ -510,6 +511,53 @@ def test_the_last_words_say_saved_only_of_what_is(
     assert f"Could not save ({world.cache_file}: Read-only file system). " in result.log
     assert f"Stopped after 3 of 6 rows, {saved}; to resume, run the same" in result.log
     assert list(world.cache) == names[:3]
+
+
+def test_a_failed_write_is_no_clean_stop_even_if_a_signal_came(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.live(*NAMES[:6])
+    report = world.folder / ("r" * 150 + ".csv")
+    write = ig.write_atomic
+
+    def refuse(path: Path, *args: Any) -> None:
+        if world.standin.log and path != world.cache_file and path != world.progress_file:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, *args)
+
+    monkeypatch.setattr(ig, "write_atomic", refuse)
+    result = world.run_and_interrupt(20, "--report", str(report))
+    assert result.code == 1
+    assert f"not everything is saved (not {world.output}, " in result.log
+    assert "r" * 60 in result.log.splitlines()[-1], "each path is named, however long they are"
+
+
+def test_where_the_brace_cannot_be_put_back_the_path_is_named_and_the_cache_written_anew(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = world.live(*NAMES[:6])
+    real_open = Path.open
+    calls = itertools.count()
+
+    class Dying(io.FileIO):
+        def write(self, data: Any) -> int:
+            if next(calls) < 2:
+                super().write(data[:40])
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().write(data)
+
+    def opened(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if path == world.cache_file and options.get("buffering") == 0 and len(world.cache) == 2:
+            return Dying(str(path), "r+")
+        return real_open(path, mode, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        result = world.run()
+    assert result.code == 1
+    assert f"Could not save ({world.cache_file}: Input/output error)" in result.log
+    assert list(world.cache) == names[:2], "the torn file was kept, and written anew"
+    assert world.run().code == 0 and world.all_live
 
 
 def test_a_line_that_cannot_be_synced_is_taken_back(
