@@ -1258,10 +1258,9 @@ class Transport:
                 for chunk in response.iter_content(CHUNK_BYTES):
                     body += chunk
                     if len(body) > RESPONSE_BYTES or deadline.remaining() < 0:
-                        raise NetworkError("a response that is too long or too slow")
+                        results.put(NetworkError("a response that is too long or too slow"))
+                        return
             results.put(Response(response.status_code, response.headers, bytes(body)))
-        except NetworkError as error:
-            results.put(error)
         except Exception as error:  # noqa: BLE001 - whatever a broken response raises
             results.put(NetworkError(describe_failure(error)))
 
@@ -1372,7 +1371,6 @@ LEAST_PAUSE = 60.0  # seconds of a pause in an outage
 FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; it bothers nobody
 GIVE_UP_AFTER = 24 * 3600.0  # seconds of an outage in which the machine was awake
 GIVE_UP_UNKNOWN_AFTER = 4 * 3600.0  # the same, where no profile is known
-
 
 Send = Callable[[Request, Callable[[Response], dict[str, Any]]], dict[str, Any]]
 
@@ -1610,9 +1608,9 @@ class Cache:
         self.profiles = parse_cache(data)
         if data == render_cache(self.profiles.values()):
             with path.open("r+b") as file:  # it can be written, too
-                self._note_written(file.fileno())
+                self._stamp = file_stamp(file.fileno())  # by which a change is seen
         else:
-            self._replace(data, "recovered")
+            self._replace(data)
 
     def add(self, profile: Profile) -> None:
         """Save a profile: its line is written over the closing brace in one write, and synced."""
@@ -1631,7 +1629,7 @@ class Cache:
     def rewrite_if_changed(self) -> None:
         """Write the file anew, if another program has changed or removed it."""
         if self._stamp != file_stamp(self._path):
-            self._replace(read_if_exists(self._path), "wrote anew")
+            self._replace(read_if_exists(self._path))
 
     def set_aside(self) -> None:
         """Keep the file as `.bak` and start empty; an older `.bak` is moved to an unused path."""
@@ -1646,14 +1644,14 @@ class Cache:
         self.profiles.clear()
         self._write_all(self.profiles)
 
-    def _replace(self, data: bytes, what_was_done: str) -> None:
+    def _replace(self, data: bytes) -> None:
         """Write the file anew from memory; what it holds now, `data`, is kept if it differs."""
         if data not in (b"", render_cache(self.profiles.values())):
             log.warning(
-                "%s is damaged, or another program wrote it: kept it as %s, %s %d entries",
+                "%s is damaged, or another program wrote it: kept it as %s; the new one has %d "
+                "entries",
                 printable(str(self._path)),
                 printable(str(keep_copy(self._path, data, "damaged"))),
-                what_was_done,
                 len(self.profiles),
             )
         self._write_all(self.profiles)
@@ -1671,18 +1669,14 @@ class Cache:
                 file.seek(end)
                 file.write(CLOSING)
                 file.truncate()
-                self._note_written(file.fileno())
+                self._stamp = file_stamp(file.fileno())
                 raise
-            self._note_written(file.fileno())
+            self._stamp = file_stamp(file.fileno())
 
     def _write_all(self, profiles: Mapping[str, Profile]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(self._path, render_cache(profiles.values()))
-        self._note_written(self._path)
-
-    def _note_written(self, file: Path | int) -> None:
-        """Note by what to see that the file was changed."""
-        self._stamp = file_stamp(file)
+        self._stamp = file_stamp(self._path)
 
 
 def file_stamp(file: Path | int) -> tuple[int, int, int] | None:

@@ -139,7 +139,7 @@ def test_a_damaged_cache_costs_only_what_is_damaged(
     assert result.code == 0
     survivors = 10 - (len(world.standin.log) - 10)
     assert survivors >= 9
-    assert f"recovered {survivors} entries" in result.log
+    assert f"the new one has {survivors} entries" in result.log
     assert [path.read_bytes() for path in world.cache_dir.glob("*damaged*")] == [damaged]
     assert world.biographies() == {name: f"The biography of {name}" for name in names}
 
@@ -157,7 +157,7 @@ def test_an_entry_that_is_torn_in_the_middle_takes_none_of_those_below_it_along(
     world.cache_file.write_text(before + line + torn)
     result = world.run()
     assert result.code == 0 and world.all_live
-    assert "recovered 19 entries" in result.log
+    assert "the new one has 19 entries" in result.log
     assert world.standin.names == [names[3]]
 
 
@@ -171,7 +171,7 @@ def test_a_cache_that_is_no_object_is_set_aside(world: Any, text: bytes) -> None
     result = world.run()
     assert result.code == 0
     assert world.standin.names == names
-    assert "recovered 0 entries" in result.log
+    assert "the new one has 0 entries" in result.log
     assert [path.read_bytes() for path in world.cache_dir.glob("*damaged*")] == [text]
 
 
