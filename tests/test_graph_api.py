@@ -391,6 +391,17 @@ def test_details_are_filled_and_genre_is_not_and_personal_accounts_are_settled(g
     assert "no category" not in result.log
 
 
+def test_an_account_that_is_not_professional_takes_one_call_and_is_an_answer(graph: Any) -> None:
+    names = graph.live(*NAMES[:12])
+    for name in names[:8]:
+        graph.standin.users[name]["is_business_account"] = False
+    assert graph.run(*FLAG).code == 0
+    assert graph.standin.names == names, "eight in a row are no reason to ask a known profile"
+    assert [entry["error"] for entry in graph.cache.values()] == ["NOT_PROFESSIONAL"] * 8 + [
+        None
+    ] * 4
+
+
 def test_what_one_source_settled_is_not_fetched_of_the_other(graph: Any) -> None:
     assert graph.run(*FLAG).code == 0
     fetched = len(graph.standin.log)

@@ -112,6 +112,18 @@ class Meddler:
         assert [text for text in self.typed if text not in kept] == []
 
 
+def fetches(night: Night, start: int, end: int) -> int:
+    """How many profiles were fetched with those requests; retries and known ones don't count."""
+    answered = {request.username for request in night.log[:start] if request.answer == "live"}
+    count, last = 0, ""
+    for request in night.log[start:end]:
+        count += request.username not in {*answered, last}
+        last = request.username
+        if request.answer == "live":
+            answered.add(request.username)
+    return count
+
+
 @given(
     stretches=STRETCHES,
     gone=SOME,
@@ -149,6 +161,7 @@ def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
         flags = ["-i", str(sheet), "-o", str(output), "--cache-dir", folder, "-r", str(rate)]
         flags += ["-b", str(batch_size), "--batch-pause", str(batch_pause)]
         known: dict[str, Any] = {}
+        batch_ends = [0]  # after how many requests a run has been through the list
         meddler = Meddler(Path(folder))
         for seconds, what in edits:
             if seconds is not None:
@@ -170,6 +183,8 @@ def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
             assert known.items() <= cache.items(), "what was answered once is never lost"
             meddler.assert_nothing_typed_is_lost()
             known = cache
+            if not Path(folder, "ig_progress.json").exists():
+                batch_ends.append(len(standin.log))
             if code == 0:
                 break
         assert code == 0
@@ -183,6 +198,10 @@ def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
         assert all(
             sum(0 <= later - first < 60 for later in moments) <= rate + 1 for first in moments
         )
+        batch_ends += [at for at, gap in enumerate(standin.gaps, 1) if gap >= batch_pause]
+        batches = zip(sorted(batch_ends), [*sorted(batch_ends)[1:], len(moments)])
+        longest = max(fetches(standin, start, end) for start, end in batches)
+        assert longest <= batch_size, "however often it was stopped and started again"
         waits = [
             request
             for request in standin.log
