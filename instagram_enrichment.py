@@ -1367,6 +1367,11 @@ class Client:
 # Fetching
 # ==================================================================================================
 
+# The three rules, and where they stand:
+#   tries           what is blocked or a network error is sent four times: `Client.send`
+#   five in a row   a known profile tells whether we are out: `Enrichment.pause_if_out`, `Outage`
+#   passes          what may have failed by chance gets another: `FetchQueue.start_next_pass`
+
 LEAST_PAUSE = 60.0  # seconds of a pause in an outage
 FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; it bothers nobody
 GIVE_UP_AFTER = 24 * 3600.0  # seconds of an outage in which the machine was awake

@@ -311,6 +311,25 @@ def test_a_state_folder_that_is_removed_is_made_again_from_memory(world: Any, ki
     assert len(world.standin.log) == 6 + again, "no other profile is fetched twice"
 
 
+@pytest.mark.parametrize("kind", ["live", "401"])
+def test_a_state_folder_is_made_with_the_folders_above_it_at_the_start_and_again(
+    world: Any, kind: str
+) -> None:
+    names = world.live(*NAMES[:4])
+    world.cache_dir = world.folder / "deep" / "er" / "state"
+    removed: list[str] = []
+
+    def remove(username: str) -> Any:
+        if username == names[2] and not removed:
+            removed.append(username)
+            shutil.rmtree(world.folder / "deep")
+            return kind
+
+    world.standin.watch = remove
+    assert world.run().code == 0 and world.all_live
+    assert json.loads((world.cache_dir / "ig_cache.json").read_text()).keys() == set(names)
+
+
 def test_a_state_folder_that_cannot_be_made_again_stops_the_run_with_one_line(world: Any) -> None:
     names = world.live(*NAMES[:6])
 
