@@ -158,6 +158,16 @@ def test_at_five_in_a_row_trying_ends_and_a_known_profile_is_fetched_once(
     assert world.cache.keys() == {KNOWN, "personal.one", *names[5:]}
 
 
+def test_failures_that_a_known_profile_has_confirmed_are_not_taken_back_by_an_outage(
+    with_known: Any,
+) -> None:
+    world, names = with_known, with_known.live(*NAMES[:12])
+    answer_with(world, *["418"] * 5, "live", *["418"] * 6)
+    assert world.run(*FLAGS).code == 1
+    assert [world.standin.names.count(name) for name in names] == [1] * 5 + [2] * 5 + [1] * 2
+    assert world.cache.keys() >= set(names[5:]) and not world.cache.keys() & set(names[:5])
+
+
 @pytest.mark.parametrize("answer", ["live", "asset deleted"])
 def test_an_answer_begins_the_count_anew(with_known: Any, answer: str) -> None:
     world, names = with_known, with_known.live(*NAMES[:9])

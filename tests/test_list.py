@@ -113,6 +113,7 @@ def test_force_fetches_again_and_sets_the_old_cache_aside(world: Any) -> None:
     backup = world.cache_dir / "ig_cache.json.bak"
     assert backup.read_bytes() == first
     assert "WITHOUT --force" in result.log
+    assert f"what was cached is kept as {backup}\n" in result.log
     world.run("--force", "--limit", "1")
     world.run("--force", "--limit", "1")
     kept = [

@@ -356,6 +356,16 @@ def test_a_run_with_nothing_to_fetch_does_not_wait(world: Any, cached_entry: Any
     assert time.monotonic() - started < 5
 
 
+def test_a_wait_outlives_the_end_of_the_list_and_nothing_else_does(world: Any) -> None:
+    world.live(*NAMES[:3])
+    world.standin.burst.extend(["live", "live", (400, {"Retry-After": "3600"}, b"")])
+    assert world.run("-b", "2", "--batch-pause", "60").code == 1
+    assert {**progress(world), "not_before": ""} == {"last_processed_index": 0, "not_before": ""}
+    assert world.run("-b", "2", "--batch-pause", "60").code == 0
+    assert HOUR <= world.standin.gaps[-1] < HOUR + MINUTE
+    assert not world.progress_file.exists()
+
+
 # ---- Batches ----
 
 
