@@ -1471,7 +1471,9 @@ class FetchQueue:
         """
         self.waiting.extend(self._again(is_any_known))
         if self.waiting:
-            log.info("Once more those that could not be fetched: %d", len(self.waiting))
+            log.info(
+                "Once more: %s that could not be fetched", counted(len(self.waiting), "profile")
+            )
             self._pass += 1
             self._has_found = False
 

@@ -211,7 +211,7 @@ def test_every_profile_fetched_has_a_line_with_position_find_and_eta(world: Any)
         log,
     )
     assert re.search(r"\[2/3\] @profile\.001: left open: not found \(200\): .* \| 1\d s left", log)
-    assert "Once more those that could not be fetched: 1" in log
+    assert "Once more: 1 profile that could not be fetched" in log
     assert re.search(r"\[2/3\] @profile\.001: left open: not found .* \| 0 s left", log)
 
 

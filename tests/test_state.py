@@ -282,6 +282,20 @@ def test_what_was_typed_into_the_output_is_kept_whenever_it_was_typed(world: Any
     assert len(list(world.folder.glob("*.bak*"))) == 2, "once"
 
 
+def test_an_output_that_is_changed_during_a_run_is_kept_even_if_it_has_no_line_of_its_own(
+    world: Any,
+) -> None:
+    names = world.live(*NAMES[:6])
+
+    def meddle(username: str) -> Any:
+        if username == names[4]:
+            world.output.write_text("Handle,GENRE,Details\n")
+
+    world.standin.watch = meddle
+    assert world.run("-b", "3", "--batch-pause", "0").code == 0 and world.all_live
+    assert (world.folder / "out.csv.bak").read_text() == "Handle,GENRE,Details\n"
+
+
 def test_a_copy_of_the_output_has_its_permissions(world: Any) -> None:
     world.live(*NAMES[:2])
     world.output.write_text("my own\n")
