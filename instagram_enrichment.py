@@ -1377,7 +1377,7 @@ FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; it bothers 
 GIVE_UP_AFTER = 24 * 3600.0  # seconds of an outage in which the machine was awake
 GIVE_UP_UNKNOWN_AFTER = 4 * 3600.0  # the same, where no profile is known
 
-Send = Callable[[Request, Callable[[Response], dict[str, Any]]], dict[str, Any]]
+Send = Callable[[Request, Callable[[Response], dict[str, Any]]], dict[str, Any]]  # of a Client
 
 
 def fetch_profile(source: Source, username: str, send: Send) -> Profile:
@@ -2403,7 +2403,8 @@ class Enrichment:
             if not self.queue.waiting:
                 self.queue.start_next_pass(is_any_known=bool(self.cache.known()))
         self.cache_gone()
-        self.checkpoint()
+        if self.queue.fetched:
+            self.checkpoint()
         if len(self.rows) == len(self.sheet.rows):
             self.progress.finish()
         else:
@@ -3407,7 +3408,7 @@ def run_and_log(run: Enrichment, started: Deadline, console: Console) -> int:
     log_summary(run, still_open, from_cache, -started.remaining())
     if why_stopped:
         what_helps = [again, *help_for_withheld(run, still_open)]
-        log_stop(run, why_stopped, saved, "; ".join(what_helps))
+        log_stop(run, why_stopped, still_open, saved, "; ".join(what_helps))
     elif still_open:
         log.error("Some profiles are still open: %s", what_would_help(run, still_open))
         code = EXIT_INCOMPLETE
@@ -3447,9 +3448,10 @@ def help_for_withheld(run: Enrichment, still_open: Collection[str]) -> list[str]
     return [f"of the {withheld} withheld, {run.source.withheld_hint}"] if withheld else []
 
 
-def log_stop(run: Enrichment, why: str, saved: str, what_helps: str) -> None:
+def log_stop(
+    run: Enrichment, why: str, still_open: Mapping[str, int], saved: str, what_helps: str
+) -> None:
     """Log where a run has stopped early, what is saved, and how to go on."""
-    still_open = open_profiles(run.rows, run.source, run.cache.profiles)
     not_done = (index for index in still_open.values() if index >= run.progress.rows_done)
     rows = len(run.rows)
     log.error(
