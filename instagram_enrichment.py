@@ -2377,12 +2377,12 @@ class Enrichment:
         """Where it fetches."""
         return self.client.source
 
-    @property
+    @functools.cached_property
     def rows(self) -> Sequence[Row]:
         """The rows that it works on: all, or the first ones of a `--limit`."""
         return self.sheet.rows[: self.args.limit]
 
-    @property
+    @functools.cached_property
     def usernames(self) -> set[str]:
         """The usernames of the list."""
         return {row.username for row in self.rows if row.username}
@@ -2937,13 +2937,12 @@ def count_without_handle(rows: Iterable[Row]) -> int:
     return sum(row.username is None for row in rows)
 
 
-def log_plan(run: Enrichment) -> None:
-    """Log what the run is going to do, and how long that takes."""
+def log_plan(run: Enrichment, settled: Collection[str]) -> None:
+    """Log what the run is going to do, and how long that takes; `settled` needs no fetching."""
     log_unusable(run.rows)
-    settled, to_fetch = run.settled(), len(run.queue.waiting)
-    profiles, cached = len(run.usernames), len(settled)
+    profiles, cached, to_fetch = len(run.usernames), len(settled), len(run.queue.waiting)
     wanted = {row.username for row in run.rows if row.wanted}
-    filled = len(run.usernames - settled - wanted)
+    filled = len(run.usernames.difference(settled, wanted))
     others = profiles - cached - filled - to_fetch
     log.info(
         "Plan: %s; %s in column '%s': "
@@ -3359,13 +3358,14 @@ def open_run(args: argparse.Namespace, waiter: Waiter, source: Source, sheet: Sh
     log_columns(sheet, args.username_column is not None)
     limiter = RateLimiter(args.rate_limit, waiter, progress.not_before, progress.block_until)
     client = Client(source, limiter, waiter)
-    if open_profiles(sheet.rows[: args.limit], source, {} if args.force else cache.profiles):
+    cached = {} if args.force else cache.profiles
+    first_row = open_profiles(sheet.rows[: args.limit], source, cached)
+    if first_row:
         if pause := limiter.blocked_for():
             log.info("Resuming an earlier pause: %s", format_wait(pause))
         source.check_set_up(client)
         if args.force:
             start_afresh(cache, progress)
-    first_row = open_profiles(sheet.rows[: args.limit], source, cache.profiles)
     queue = FetchQueue(first_row, progress.rows_done)
     return Enrichment(sheet, client, cache, progress, queue, output, report, args)
 
@@ -3386,8 +3386,8 @@ def run_and_log(run: Enrichment, started: Deadline, console: Console) -> int:
     The last words say how to go on, if there is anything left to do.
     """
     again = f"run the same command again{without_force(run)}"
-    from_cache = len(run.settled())
-    log_plan(run)
+    settled = run.settled()
+    log_plan(run, settled)
     console.follow(run)
     code, why_stopped, saved = EXIT_DONE, "", "everything is saved"
     try:
@@ -3405,7 +3405,7 @@ def run_and_log(run: Enrichment, started: Deadline, console: Console) -> int:
     if why_stopped and (unwritten := last_checkpoint(run)):
         code, saved = EXIT_INCOMPLETE, f"not everything is saved (not {', '.join(unwritten)})"
     still_open = open_profiles(run.rows, run.source, run.cache.profiles)
-    log_summary(run, still_open, from_cache, -started.remaining())
+    log_summary(run, still_open, len(settled), -started.remaining())
     if why_stopped:
         what_helps = [again, *help_for_withheld(run, still_open)]
         log_stop(run, why_stopped, still_open, saved, "; ".join(what_helps))

@@ -51,7 +51,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> CompressedTime:
 
 @pytest.fixture
 def standin(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """A server in the place of the real Instagram; it knows no profile yet but `instagram`."""
+    """A server in the place of the real Instagram; it knows no profile yet."""
     with StandIn() as server:
         monkeypatch.setattr(instagram_enrichment, "API_URL", server.url)
         monkeypatch.setattr(instagram_enrichment, "GRAPH_URL", server.graph_url)
