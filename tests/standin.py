@@ -5,9 +5,9 @@ official API, sent the right `token`, shows those of them that are professional 
 does instead is set by name (`behaviour`), for the next few requests (`burst`), for a stretch of
 time (`blocked_until`), or by whoever looks at each request (`watch`).
 
-The official API also tells the Pages of the token (`pages`) and about the token itself
-(`token_info`), unless `set_up_answers` has another answer for that path; such requests stand in
-`set_up_log`. It may allow so many calls in a rolling hour (`allowance`).
+The official API also tells the Pages of the token (`pages`), unless `set_up_answer` is another
+answer; such requests stand in `set_up_log`. It may allow so many calls in a rolling hour
+(`allowance`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 from urllib.parse import parse_qs, urlsplit
+
+Answer = tuple[int, dict[str, str], bytes]  # status, headers, body
+Chosen = Union[str, Answer]  # by its name, or as it is
 
 PAGE = b"<!DOCTYPE html><html><head><title>Instagram</title></head><body>Sorry</body></html>"
 LOGIN_PAGE = (
@@ -33,15 +36,14 @@ LOGIN_PAGE = (
 )
 
 
-def page(body: bytes) -> tuple[int, dict[str, str], bytes]:
+def page(body: bytes) -> Answer:
     return 200, {"Content-Type": "text/html; charset=utf-8"}, body
 
 
-def data(status: int, value: object, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    fields = {name.replace("_", "-"): text for name, text in headers.items()}
+def data(status: int, value: object) -> Answer:
     return (
         status,
-        {"Content-Type": "application/json; charset=utf-8", **fields},
+        {"Content-Type": "application/json; charset=utf-8"},
         json.dumps(value).encode(),
     )
 
@@ -76,7 +78,7 @@ def cache_entry(name: str, **changes: Any) -> dict[str, Any]:
 
 
 WAIT = "Please wait a few minutes before you try again."
-ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
+ANSWERS: dict[str, Answer] = {
     "401": data(
         401, {"message": WAIT, "require_login": True, "igweb_rollout": True, "status": "fail"}
     ),
@@ -107,6 +109,11 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
         {"Content-Type": "application/x-javascript; charset=utf-8"},
         b'for (;;);{"__ar":1,"error":1357004,"errorSummary":"Sorry, something went wrong"}',
     ),
+    "200 for (;;); redirect": (
+        200,
+        {"Content-Type": "application/x-javascript; charset=utf-8"},
+        b'for (;;);{"__ar":1,"payload":null,"redirect":"\\/challenge\\/?next=\\u00252F"}',
+    ),
     "404 please wait": data(404, {"message": WAIT}),
     "404 require_login": data(404, {"require_login": True}),
     "null errors": data(
@@ -124,6 +131,19 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
         },
     ),
     "geoblock": data(400, {"message": "geoblock_required", "status": "fail"}),
+    "restricted page": page(
+        b"<!DOCTYPE html><html><head><title>Restricted profile &bull; Instagram</title></head>"
+        b"<body>You must be 18 years old or over to see this profile</body></html>"
+    ),
+    "restricted json": data(
+        400,
+        {
+            "title": "Restricted profile",
+            "description": "You must be 18 years old or over to see this profile",
+            "status": "fail",
+        },
+    ),
+    "status ok": data(200, {"status": "ok"}),
     "404": data(404, {}),
     "null": data(200, {"data": {"user": None}, "status": "ok"}),
     "page": page(PAGE),
@@ -147,13 +167,15 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
 }
 
 
-WITHHELD = ("asset deleted", "geoblock")  # by the web address; the official API shows these
+WITHHELD = (  # by the web address; the official API shows these
+    *("asset deleted", "geoblock", "restricted page", "restricted json", "status ok"),
+)
 
 
-def graph_error(status: int, code: int, **more: object) -> tuple[int, dict[str, str], bytes]:
+def graph_error(status: int, code: int, message: str = "", **more: object) -> Answer:
     """An error as the Graph API reports it."""
     error = {
-        "message": f"(#{code}) something",
+        "message": message or f"(#{code}) something",
         "type": "OAuthException",
         "code": code,
         "fbtrace_id": "Aq1Xb2Yc3",
@@ -164,70 +186,79 @@ def graph_error(status: int, code: int, **more: object) -> tuple[int, dict[str, 
 GRAPH_FIELDS = re.compile(
     r"business_discovery\.username\(([\w.]+)\)\{username,name,biography,followers_count\}"
 )
-GRAPH_ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
-    "110": graph_error(
-        400, 110, message="Invalid user id", error_subcode=2207013, is_transient=False
-    ),
-    "4": graph_error(403, 4, message="(#4) Application request limit reached", is_transient=True),
-    "17": graph_error(400, 17),
-    "32": graph_error(400, 32),
-    "613": graph_error(400, 613),
-    "80002": graph_error(400, 80002),
-    "80006": graph_error(400, 80006),
-    "368": graph_error(400, 368, message="The action attempted has been deemed abusive"),
+INVALID = "Error validating access token: "
+GRAPH_ANSWERS: dict[str, Answer] = {
+    # Limits
+    "4": graph_error(403, 4, "(#4) Application request limit reached", is_transient=True),
+    "17": graph_error(400, 17, "(#17) User request limit reached"),
+    "32": graph_error(403, 32, "(#32) Page request limit reached"),
+    "341": graph_error(400, 341, "(#341) Feed action request limit reached"),
+    "368": graph_error(400, 368, "The action attempted has been deemed abusive"),
+    "613": graph_error(400, 613, "(#613) Calls to this api have exceeded the rate limit."),
+    "80000": graph_error(400, 80000),
+    "80002": graph_error(400, 80002, "(#80002) There have been too many calls to this account."),
+    "80014": graph_error(400, 80014),
     "graph 429": (429, {}, b""),
-    "190": graph_error(
-        400,
-        190,
-        message="Error validating access token: the session has expired",
-        error_subcode=463,
-    ),
+    # The server or the network
+    "-1": graph_error(400, -1, "Fatal"),
+    "1": graph_error(400, 1, "An unknown error occurred"),
+    "2": graph_error(400, 2, "Service temporarily unavailable"),
+    "transient": graph_error(400, 9999, is_transient=True),
+    "transient 190": graph_error(400, 190, "Please retry your request later.", is_transient=True),
+    "500 with a code": graph_error(500, 100, "(#100) Internal error"),
+    "graph 500": (500, {}, b"<html>"),
+    "graph not json": (200, {}, b'{"business_dis'),
+    "graph page": page(PAGE),
+    "401 of a proxy": (401, {"Content-Type": "text/html"}, b"<html>Authorize at the portal"),
+    # The access token
+    "190": graph_error(400, 190, INVALID + "Session has expired on Friday.", error_subcode=463),
     "190 459": graph_error(
         400,
         190,
-        message="Error validating access token: You cannot access the app till you log in to "
-        "www.facebook.com and follow the instructions given.",
+        INVALID + "You cannot access the app till you log in to www.facebook.com and follow the "
+        "instructions given.",
         error_subcode=459,
     ),
+    "190 492": graph_error(400, 190, INVALID + "The user must be admin.", error_subcode=492),
+    "190 role": graph_error(
+        403, 190, "A role on the Page must be granted before impersonating the Page's user."
+    ),
     "190 cannot parse": graph_error(
-        401, 190, message="Invalid OAuth access token - Cannot parse access token"
+        401, 190, "Invalid OAuth access token - Cannot parse access token"
     ),
-    "102": graph_error(401, 102),
-    "10": graph_error(
-        403, 10, message="(#10) Application does not have permission for this action"
+    "190 deactivated": graph_error(400, 190, "API access deactivated. To reactivate, go to ..."),
+    "102": graph_error(401, 102, "Session key invalid or no longer valid"),
+    # The rest of the set-up
+    "200 blocked": graph_error(400, 200, "API access blocked."),
+    "10 blocked": graph_error(400, 10, "API access blocked."),
+    "100 deactivated": graph_error(400, 100, "API access deactivated. To reactivate, go to ..."),
+    "appsecret_proof": graph_error(
+        400, 100, "API calls from the server require an appsecret_proof argument"
     ),
-    "200": graph_error(403, 200),
+    "10": graph_error(403, 10, "(#10) Application does not have permission for this action"),
+    "200": graph_error(403, 200, "(#200) Requires instagram_basic permission"),
     "299": graph_error(400, 299),
+    "3": graph_error(400, 3, "(#3) Application does not have the capability to make this call."),
+    "101": graph_error(400, 101, "Error validating application. Invalid application ID."),
     "100 33": graph_error(
         400,
         100,
-        message="Unsupported get request. Object with ID '17841400000000000' does not exist",
+        "Unsupported get request. Object with ID '17841400000000000' does not exist",
         error_subcode=33,
     ),
     "100 nonexisting field": graph_error(
         400,
         100,
-        message="(#100) Tried accessing nonexisting field (business_discovery) on node type (Page)",
+        "(#100) Tried accessing nonexisting field (business_discovery) on node type (Page)",
     ),
-    "803": graph_error(
-        404, 803, message="(#803) Some of the aliases you requested do not exist: 1784"
-    ),
-    "3": graph_error(
-        400, 3, message="(#3) Application does not have the capability to make this API call."
-    ),
-    "25": graph_error(403, 25, message="The Instagram account is restricted."),
-    "2635": graph_error(
-        400, 2635, message="(#2635) You are calling a deprecated version of the API."
-    ),
-    "-1": graph_error(400, -1, message="Fatal"),
-    "1": graph_error(500, 1),
-    "2": graph_error(400, 2, message="Service temporarily unavailable"),
-    "transient": graph_error(400, 9999, is_transient=True),
-    "graph 500": (500, {}, b"<html>"),
-    "graph not json": (200, {}, b'{"business_dis'),
-    "100": graph_error(400, 100),
+    "100 method type": graph_error(400, 100, "Unsupported request - method type: get"),
+    "803": graph_error(404, 803, "(#803) Some of the aliases you requested do not exist: 1784"),
+    "25": graph_error(403, 25, "The Instagram account is restricted."),
+    "2635": graph_error(400, 2635, "(#2635) You are calling a deprecated version of the API."),
+    # What is not known
+    "100": graph_error(400, 100, "(#100) Invalid parameter", error_subcode=333),
     "300": graph_error(400, 300),
-    "401 of a proxy": (401, {}, b"<html>"),
+    "80015": graph_error(400, 80015),
     "code of another type": data(400, {"error": {"code": [190], "message": {"a": 1}}}),
     "error of another type": data(400, {"error": "no"}),
     "nothing": data(200, {"id": "17841400000000000"}),
@@ -236,18 +267,15 @@ GRAPH_ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "graph redirect": (302, {"Location": "https://www.facebook.com/login/"}, b""),
     "graph 404": (404, {}, b""),
 }
+NOT_SHOWN = graph_error(400, 110, "Invalid user id", error_subcode=2207013, is_transient=False)
 
 
-def named(chosen: str | tuple[int, dict[str, str], bytes]) -> tuple[int, dict[str, str], bytes]:
+def named(chosen: Chosen) -> Answer:
     """The answer that was chosen, by its name or as it is."""
     return {**ANSWERS, **GRAPH_ANSWERS}[chosen] if isinstance(chosen, str) else chosen
 
 
 ACCOUNT_ID = "17841400000000000"
-PERMISSIONS = [
-    *("instagram_basic", "instagram_manage_insights", "pages_read_engagement", "pages_show_list"),
-    "public_profile",
-]
 
 
 def facebook_page(name: str, account_id: str = "", username: str = "") -> dict[str, Any]:
@@ -260,19 +288,16 @@ def facebook_page(name: str, account_id: str = "", username: str = "") -> dict[s
     }
 
 
-def discovery(fields: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+def discovery(fields: dict[str, Any]) -> Answer:
     """The Graph API's answer about a professional account."""
-    names = {
+    found = {
         "username": fields["username"],
         "name": fields["full_name"],
         "biography": fields["biography"],
-    }
-    found = {
-        **names,
         "followers_count": fields["edge_followed_by"]["count"],
         "id": "17841401234567890",
     }
-    return data(200, {"business_discovery": found, "id": "17841400000000000"})
+    return data(200, {"business_discovery": found, "id": ACCOUNT_ID})
 
 
 class Request(NamedTuple):
@@ -294,24 +319,16 @@ class StandIn(ThreadingHTTPServer):
     def __init__(self, users: dict[str, dict[str, Any]] | Iterable[str] = ()) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.users = users if isinstance(users, dict) else {name: user(name) for name in users}
-        self.behaviour: dict[str, str | tuple[int, dict[str, str], bytes]] = {}
-        self.burst: deque[str | tuple[int, dict[str, str], bytes]] = deque()
+        self.behaviour: dict[str, Chosen] = {}
+        self.burst: deque[Chosen] = deque()
         self.blocked_until = float("-inf")
         self.blocked_with = "401"
         self.log: list[Request] = []
-        self.watch: Callable[[str], str | tuple[int, dict[str, str], bytes] | None] = (
-            lambda username: None
-        )
+        self.watch: Callable[[str], Chosen | None] = lambda username: None
         self.delay = 0.0
         self.token = "EAAtest"
         self.pages = [facebook_page("My Brand", ACCOUNT_ID, "mybrand")]
-        self.token_info: dict[str, Any] = {
-            "is_valid": True,
-            "expires_at": 0,
-            "scopes": PERMISSIONS,
-            "type": "USER",
-        }
-        self.set_up_answers: dict[str, str | tuple[int, dict[str, str], bytes]] = {}
+        self.set_up_answer: Chosen = "live"
         self.set_up_log: list[Request] = []
         self.allowance: int | None = None  # calls in a rolling hour
         self.calls: list[float] = []  # when, of time.monotonic(), while there is an allowance
@@ -369,7 +386,7 @@ class StandIn(ThreadingHTTPServer):
         self.calls = [*(each for each in self.calls if each > now - 3600), now]
         return 100 * len(self.calls) // self.allowance
 
-    def choose(self, username: str) -> str | tuple[int, dict[str, str], bytes]:
+    def choose(self, username: str) -> Chosen:
         if answer := self.watch(username):
             return answer
         if time.monotonic() < self.blocked_until:
@@ -402,8 +419,8 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = parse_qs(url.query)
         self.usage = standin.usage() if url.path.startswith("/v25.0/") else None
-        if url.path in ("/v25.0/me/accounts", "/v25.0/debug_token"):
-            self.answer_set_up(url.path.removeprefix("/v25.0/"), query)
+        if url.path == "/v25.0/me/accounts":
+            self.answer_set_up()
             return
         fields = GRAPH_FIELDS.fullmatch(query.get("fields", [""])[0])
         username = fields[1] if fields else query.get("username", [""])[0]
@@ -421,7 +438,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send(GRAPH_ANSWERS["4"])
         elif fields and chosen in ("live", "404", "null", "page", *WITHHELD):
             user = standin.users.get(username, {})
-            self.send(discovery(user) if user.get("is_business_account") else GRAPH_ANSWERS["110"])
+            self.send(discovery(user) if user.get("is_business_account") else NOT_SHOWN)
         elif fields and chosen == "401":
             self.send(GRAPH_ANSWERS["4"])
         elif chosen == "live":
@@ -429,26 +446,22 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send(named(chosen))
 
-    def answer_set_up(self, path: str, query: dict[str, list[str]]) -> None:
-        standin = self.server
-        chosen = standin.set_up_answers.get(path, "live")
-        standin.set_up_log.append(self.request_of("", str(chosen)[:30]))
+    def answer_set_up(self) -> None:
+        chosen = self.server.set_up_answer
+        self.server.set_up_log.append(self.request_of("", str(chosen)[:30]))
         if self.misbehaves(chosen):
             return
         if chosen != "live":
             self.send(named(chosen))
         elif not self.has_token():
             self.send(GRAPH_ANSWERS["190"])
-        elif path == "me/accounts":
-            self.send(data(200, {"data": standin.pages, "paging": {"cursors": {}}}))
         else:
-            is_valid = query.get("input_token") == [standin.token]
-            self.send(data(200, {"data": standin.token_info if is_valid else {"is_valid": False}}))
+            self.send(data(200, {"data": self.server.pages, "paging": {"cursors": {}}}))
 
     def has_token(self) -> bool:
         return self.headers["Authorization"] == f"Bearer {self.server.token}"
 
-    def misbehaves(self, chosen: str | tuple[int, dict[str, str], bytes]) -> bool:
+    def misbehaves(self, chosen: Chosen) -> bool:
         """Do what no answer of HTTP is, if that was chosen; returns whether it was."""
         if not (isinstance(chosen, str) and hasattr(self, "send_" + chosen)):
             return False
@@ -467,7 +480,7 @@ class Handler(BaseHTTPRequestHandler):
             self.client_address[1],
         )
 
-    def send(self, answer: tuple[int, dict[str, str], bytes]) -> None:
+    def send(self, answer: Answer) -> None:
         status, headers, body = answer
         (self.send_response_only if "Date" in headers else self.send_response)(status)
         for name, value in headers.items():

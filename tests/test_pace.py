@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import time
-from email.utils import formatdate
 from typing import Any, NamedTuple
 
 import pytest
@@ -34,6 +33,18 @@ def still(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+class Noted:
+    """Stands for the progress file, which keeps until when nothing is sent."""
+
+    def __init__(self, blocked_for: float) -> None:
+        self.not_before = ig.Deadline.after(blocked_for)
+        self.blocks: list[ig.Deadline] = []
+
+    def block_until(self, deadline: ig.Deadline) -> None:
+        self.not_before = deadline
+        self.blocks.append(deadline)
+
+
 class Pace(NamedTuple):
     limiter: ig.RateLimiter
     sent: list[float]
@@ -49,9 +60,8 @@ class Pace(NamedTuple):
 
 
 def pace(rate: float, blocked_for: float = 0.0) -> Pace:
-    blocks: list[ig.Deadline] = []
-    until = ig.Deadline.after(blocked_for)
-    return Pace(ig.RateLimiter(rate, ig.Waiter(), until, blocks.append), [], blocks)
+    noted = Noted(blocked_for)
+    return Pace(ig.RateLimiter(rate, ig.Waiter(), noted), [], noted.blocks)
 
 
 def most_in_a_minute(moments: list[float]) -> int:
@@ -83,12 +93,6 @@ def test_a_token_that_was_not_taken_in_time_is_no_credit_for_later(still: Clock)
     time.sleep(10_000)
     sent = bucket.send(3)
     assert sent[2] - sent[0] >= 12 - 2
-
-
-@pytest.mark.parametrize("rate", [5, 10, 15, 18, 20, 25, 60])
-def test_the_expected_gap_is_the_gap_that_comes(still: Clock, rate: float) -> None:
-    pace(rate).send(5000)
-    assert still.skipped / 5000 == pytest.approx(ig.seconds_per_request(rate), rel=0.02)
 
 
 @pytest.mark.parametrize(("rate", "waits"), [(60, 1), (10, 6), (1, 60), (0.5, 60), (0.001, 60)])
@@ -153,29 +157,14 @@ def test_a_wait_of_an_earlier_run_goes_on(still: Clock) -> None:
     assert 300 <= pace(60, blocked_for=300).send(1)[0] <= 305
 
 
-@pytest.mark.parametrize("header", ["600", "date"])
-def test_retry_after_is_kept_where_it_is_longer(world: Any, header: str) -> None:
+def test_retry_after_is_kept_where_it_is_longer(world: Any) -> None:
     names = world.live(*NAMES[:2])
-    value = formatdate(time.time() + 610, usegmt=True) if header == "date" else header
-    world.standin.burst.append((429, {"Retry-After": value}, b""))
+    world.standin.burst.append((429, {"Retry-After": "600"}, b""))
     result = world.run()
     assert result.code == 0
     assert 600 <= world.standin.gaps[0] < 620
     assert "try 2 of 4 in 10 min" in result.log
     assert len(world.cache) == len(names) and world.all_live
-
-
-def test_a_retry_after_of_an_instagram_whose_clock_is_wrong_is_relative_to_that_clock(
-    world: Any,
-) -> None:
-    world.live(*NAMES[:2])
-    dates = {
-        "Date": "Thu, 01 Jan 2015 12:00:00 GMT",
-        "Retry-After": "Thu, 01 Jan 2015 12:30:00 GMT",
-    }
-    world.standin.burst.append((429, dates, b""))
-    assert world.run().code == 0
-    assert 1800 <= world.standin.gaps[0] < 1820
 
 
 def test_a_server_that_fails_may_ask_for_a_wait_as_well(world: Any) -> None:
@@ -225,7 +214,7 @@ def test_a_wait_ends_within_seconds_of_waking_up(world: Any, wait: str) -> None:
     after = next(request.wall for request in world.standin.log if request.wall >= woke[0])
     assert after - woke[0] < 15
     assert len(world.cache) == len(names) and world.all_live
-    hours = result.log.rsplit("took ", 1)[1]
+    hours = result.log.rpartition("requests in ")[2]
     assert hours.startswith(("8 h", "9 h", "10 h"))
 
 

@@ -179,7 +179,7 @@ def test_signals_at_random_moments_leave_every_cached_profile_in_the_output(
         log = folder.log.read_text()
         assert child.exitcode == 128 + signum, log
         assert "Traceback" not in log
-        assert log.count(f"Interrupted by {signum.name}. Stopped after") == 1
+        assert log.count(f"Interrupted by {signum.name}. Stopped at") == 1
         in_output = re.findall("The biography of (.*)", folder.output.read_text())
         assert in_output == list(folder.cache())
     assert len(folder.cache()) > 20
@@ -236,7 +236,7 @@ def test_a_signal_at_any_moment_saves_everything_within_a_second(
     assert "Traceback" not in log
     assert (
         len(
-            re.findall(rf"Interrupted by {signum.name}.*to resume, run the same command again", log)
+            re.findall(rf"Interrupted by {signum.name}.*to resume: run the same command again", log)
         )
         == 1
     )

@@ -53,7 +53,7 @@ def test_a_night_has_batches_a_burst_of_401_and_profiles_that_are_healed(
 ) -> None:
     act = night.stderr.partition("--- Act 2")[0]
     assert act.count("left open: withheld (400): Asset asset://") == 4
-    assert "12 not found, 4 withheld, 3 without handle, 4 still open" in act
+    assert "1 complete, 12 not found, 4 withheld, 3 no handle" in act
     assert act.count("Batch of") == 3
     assert act.count("failed, too: ") == act.count("No profile can be fetched") == 1
     blocked = re.findall(r"@(\S+): left open: blocked \(401\)", act)
@@ -72,9 +72,9 @@ def test_what_the_web_address_withholds_is_fetched_from_the_official_api(
     night: subprocess.CompletedProcess[str],
 ) -> None:
     act = night.stderr.partition("--- Act 2")[2].partition("--- Last act")[0]
-    assert "4 fetched, 415 from cache, 12 not found" in act
-    assert "source: Instagram's official API, as @mybrand (nothing for GENRE)" in act
-    assert "0 still open" in act
+    plan = "4 profiles to fetch from Instagram's official API, as @mybrand (nothing for GENRE)"
+    assert plan in act
+    assert "Done: every profile is settled" in act
     assert re.search(r"^ *Details +1/425 +0% +183/425 +43% +\+182$", act, re.MULTILINE)
 
 
@@ -127,10 +127,10 @@ def test_rows_that_gained_nothing_are_byte_for_byte_the_same(
 def test_the_official_api_can_be_rehearsed_too(tmp_path: Path) -> None:
     done = rehearse(tmp_path, "--graph-api", "--batch-pause", "0", "--limit", "60")
     assert done.returncode == 0, done.stderr
-    assert "source: Instagram's official API, as @mybrand (nothing for GENRE)" in done.stderr
+    assert "from Instagram's official API, as @mybrand (nothing for GENRE)" in done.stderr
     assert re.search(r"^ *GENRE .* \+0$", done.stderr, re.MULTILINE)
     assert re.search(r"^ *Details .* \+\d\d$", done.stderr, re.MULTILINE)
-    assert re.search(r", [1-9]\d* no professional account, ", done.stderr)
+    assert re.search(r", [1-9]\d* not professional, ", done.stderr)
     assert "--- The last act sent 0 requests." in done.stderr
 
 

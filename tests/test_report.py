@@ -1,434 +1,240 @@
-"""The report: of every row of the list, what became of it."""
+"""The one status of every row: in the report, the plan, the summary and the last words."""
 
 from __future__ import annotations
 
-import csv
-import errno
-import io
-import os
+import operator
 import re
-from collections.abc import Callable
-from pathlib import Path
+import signal
+import threading
+from collections import Counter
 from typing import Any
 
 import pytest
-from conftest import zipped
-
-import instagram_enrichment as ig
+from conftest import Result, csv_cell, zipped
+from standin import ACCOUNT_ID, cache_entry
 
 NAMES = [f"profile.{number:03}" for number in range(12)]
-COLUMNS = ["row", "handle", "username", "status", "detail", "fetched_at"]
-EVERY_STATUS = """\
-Handle,GENRE,Details
-@filled.one,,
-@filled.two,Food,
-@empty.one,,
-@complete.one,Food,Loves bread
-@gone.one,,
-@withheld.one,,
-@open.one,,
-#N/A,,
-@osk - TikTok,,
-=1+1,,
-"two
-lines",,
-"""
+API = f"--graph-api {ACCOUNT_ID}"
+NOTHING_FOR = "Instagram's official API has nothing for its empty cells"
+HINT = "--graph-api for those of the 1 withheld that are professional*"
+NEXT = "run the same command again"
+ONCE, NO_FORCE = f"{NEXT} once the connection is stable", ", but WITHOUT --force"
 
 
-@pytest.fixture
-def report(world: Any) -> Path:
-    return world.folder / "report.csv"
+@pytest.fixture(autouse=True)
+def token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", "EAAtest")
 
 
-def read(path: Path) -> list[list[str]]:
-    header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
-    assert header == COLUMNS
-    return rows
+def run(world: Any, *flags: str) -> Result:
+    return world.run("--report", str(world.report_file), *flags)
 
 
-def outcomes(path: Path) -> list[tuple[str, str]]:
-    return [(status, detail) for _, _, _, status, detail, _ in read(path)]
+def outcomes(world: Any) -> list[tuple[str, str]]:
+    return [(row["status"], row["detail"]) for row in world.report]
 
 
-def make_unwritable(
-    monkeypatch: pytest.MonkeyPatch, path: Path, code: int, since: Callable[[], object]
-) -> None:
-    """Let each write of a file fail, from some moment on."""
-    original = ig.write_atomic
-
-    def write(target: Path, *args: Any) -> None:
-        if target.name == path.name and since():
-            raise OSError(code, os.strerror(code), str(target))
-        original(target, *args)
-
-    monkeypatch.setattr(ig, "write_atomic", write)
+def statuses(world: Any) -> list[str]:
+    return [row["status"] for row in world.report]
 
 
-def every_status(world: Any) -> None:
-    world.live("filled.one", "filled.two", "empty.one", "withheld.one", "open.one")
+EVERY_STATUS = [  # handle, GENRE, Details -> username, status, detail
+    ("@filled.one", "", "", "filled.one", "filled", "GENRE and Details"),
+    ("@cached.one", "Food", "", "cached.one", "filled", "Details"),
+    ("Filled.One", "", "Bread", "filled.one", "filled", "GENRE"),
+    ("@filled.one", "Food", "Bread", "filled.one", "complete", ""),
+    ("@empty.one", "", "", "empty.one", "empty", ""),
+    ("@gone.one", "", "", "gone.one", "not_found", ""),
+    ("a.b", "", "", "a.b", "withheld", "withheld (400): geoblock_required"),
+    ("open.one", "", "", "open.one", "open", "unexpected status (418): a teapot"),
+    ("failing.one", "x", "", "failing.one", "open", "server error (500): Instagram"),
+    ("#N/A", "", "", "", "no_handle", "empty or none"),
+    ("@osk - TikTok", "", "", "", "no_handle", "on another network"),
+    ("two\nlines", "Food", "Bread", "", "no_handle", "not a username"),
+    *((cell, "", "", "", "no_handle", "not a username") for cell in ("=1+1", "+49 30 1", "-x y-")),
+    ("@a @b", "", "", "", "no_handle", "more than one name"),
+]
+
+
+def test_every_row_has_its_status_and_what_there_is_to_say_about_it(world: Any) -> None:
+    world.live("filled.one", "empty.one", "cached.one")
     world.standin.users["empty.one"].update(biography="", category_name=None)
-    world.standin.behaviour = {"withheld.one": "geoblock", "open.one": "418"}
-    world.input.write_text(EVERY_STATUS)
+    world.standin.behaviour = {"a.b": "geoblock", "open.one": "418", "failing.one": "500"}
+    world.remember(cache_entry("cached.one", fetched_at="=1\u001b[2J\r\nx"))
+    rows = "".join(",".join(map(csv_cell, row[:3])) + "\n" for row in EVERY_STATUS)
+    world.input.write_text("A list\nHandle,GENRE,Details\n" + rows)
+    assert run(world, "--username-column", "Handle").code == 1
+    for number, row, (cell, _, _, *expected) in zipped(range(3, 19), world.report, EVERY_STATUS):
+        assert list(row) == ["row", "handle", "username", "status", "detail", "fetched_at"]
+        handle = ("'" if cell[0] in "=+-@" else "") + cell.replace("\n", " ")
+        assert list(row.values())[:5] == [str(number), handle, *expected]
+        is_cached = row["status"] in ("filled", "empty", "complete", "not_found")
+        time = r"'=1 \[2J x" if cell == "@cached.one" else r"\d{4}-\d\d-\d\dT.*\+00:00"
+        assert bool(re.fullmatch(time, row["fetched_at"])) == is_cached
 
 
-def test_every_row_has_its_status_and_what_there_is_to_say_about_it(
-    world: Any, report: Path
-) -> None:
-    every_status(world)
-    assert world.run("--report", str(report)).code == 1
-    assert outcomes(report) == [
-        ("filled", "GENRE and Details"),
-        ("filled", "Details"),
-        ("empty", ""),
-        ("complete", ""),
-        ("not_found", ""),
-        ("withheld", "withheld (400): geoblock_required"),
-        ("open", "unexpected status (418): a teapot"),
-        ("no_handle", "empty or none"),
-        ("no_handle", "on another network"),
-        ("no_handle", "not a username"),
-        ("no_handle", "not a username"),
-    ]
-    rows = read(report)
-    assert [row[0] for row in rows] == [str(number) for number in range(2, 13)]
-    assert [row[1] for row in rows][:2] == ["'@filled.one", "'@filled.two"]
-    assert [row[1] for row in rows][-4:] == ["#N/A", "'@osk - TikTok", "'=1+1", "two lines"]
-    assert [row[2] for row in rows] == [
-        *("filled.one", "filled.two", "empty.one", "complete.one", "gone.one"),
-        *("withheld.one", "open.one", "", "", "", ""),
-    ]
-    fetched = [bool(re.match(r"\d{4}-\d\d-\d\dT.*\+00:00$", row[5])) for row in rows]
-    assert fetched == [True, True, True, False, True, *[False] * 6]
-    assert {status for status, _ in outcomes(report)} == {status.value for status in ig.Status} - {
-        "pending",
-        "not_professional",
-    }
+def test_the_api_has_statuses_of_its_own_and_the_report_is_of_one_run_only(world: Any) -> None:
+    world.live("a", "b", "c", "d")
+    world.standin.users["b"]["is_business_account"] = False
+    world.standin.users["d"]["biography"] = ""
+    world.input.write_text("Handle,GENRE,Details\n@a,,\n@b,,\n@c,,Loves bread\n@d,Food,\n")
+    first, last = ("filled", "Details"), ("empty", "")
+    assert run(world, *API.split()).code == 0
+    assert outcomes(world) == [first, ("not_professional", ""), ("empty", NOTHING_FOR), last]
+    world.standin.behaviour = {"b": "geoblock"}
+    assert "Plan: 4 rows: 1 filled, 1 empty, 2 pending; 2 profiles to fetch" in run(world).log
+    withheld = ("withheld", "withheld (400): geoblock_required")
+    assert outcomes(world) == [first, withheld, ("filled", "GENRE"), last]
+    world.clock.at(0.5, lambda: signal.raise_signal(signal.SIGINT))
+    assert run(world).code == 130
+    assert outcomes(world) == [first, ("pending", ""), ("filled", "GENRE"), last]
 
 
-def test_a_report_is_there_from_the_start_and_goes_along_with_each_checkpoint(
-    world: Any, report: Path
-) -> None:
-    world.live(*NAMES)
+HEADER = "row,handle,username,status,detail,fetched_at\n"
+
+
+@pytest.mark.parametrize("older", ["", HEADER, f"{HEADER}2,'@profile.000,,open,called her,\n"])
+def test_it_is_there_from_the_start_and_with_each_checkpoint(world: Any, older: str) -> None:
     seen: list[int] = []
 
     def watch(name: str) -> None:
-        filled = sum(status == "filled" for status, _ in outcomes(report))
-        in_output = sum(map(bool, world.biographies().values()))
-        assert filled == in_output
-        assert {status for status, _ in outcomes(report)} <= {"filled", "pending"}
-        seen.append(filled)
+        assert set(outcomes(world)) <= {("filled", "GENRE and Details"), ("pending", "")}
+        seen.append(statuses(world).count("filled"))
+        assert seen[-1] == sum(map(bool, world.biographies().values()))
+
+    world.live(*NAMES)
+    world.report_file.write_text(older)
+    world.standin.watch = watch
+    assert run(world, "-b", "5").code == 0
+    assert seen == [0] * 5 + [5] * 5 + [10] * 2
+    assert statuses(world) == ["filled"] * 12
+    assert list(world.folder.glob("*.bak*")) == []
+
+
+def press(world: Any) -> None:
+    def watch(name: str) -> None:
+        if name == NAMES[5]:
+            world.standin.delay = 0.5
+            ctrl_c = (threading.main_thread().ident, signal.SIGINT)
+            threading.Timer(0.1, signal.pthread_kill, ctrl_c).start()
 
     world.standin.watch = watch
-    assert world.run("-b", "5", "--report", str(report)).code == 0
-    assert seen == [0] * 5 + [5] * 5 + [10] * 2
-    assert outcomes(report) == [("filled", "GENRE and Details")] * 12
 
 
-def test_a_run_that_is_stopped_half_way_leaves_a_report_of_both_halves(
-    world: Any, report: Path
-) -> None:
+def block(world: Any) -> None:
+    world.standin.watch = lambda name: "401" if len(world.standin.log) > 5 else None
+
+
+def lose_output(world: Any) -> None:
+    world.move_output()
+    world.clock.at(20, lambda: world.output.parent.rename(world.folder / "away"))
+
+
+remember_all = operator.methodcaller("remember", *map(cache_entry, NAMES))
+GEO, BUT, BOTH = "geoblock", "but */out.csv ", f"{NEXT}; {HINT}"
+CTRL_C = "Interrupted by SIGINT. Stopped at row 7 (@profile.005)"
+OUT = "Nothing could be fetched for 24 h (blocked (401): *): wait a day before the next run*row *"
+LOST = "Could not save (*/out.csv: No such file or directory). Stopped at row 10 (@profile.008)"
+EXPIRED, WRONG = (f"*190*expired*. Stopped at row {at}" for at in ("4 (*.002)", "2 (*.000)"))
+RUNS: list[Any] = [  # flags, answers, what happens -> code, counts, how it ended, what helps
+    ("", {2: "404"}, None, 0, "11 filled, 1 not found", "Done: every profile is settled", ""),
+    ("", {1: GEO}, None, 1, "11 filled, 1 withheld", "Done", HINT),
+    ("", {1: GEO, 2: "500"}, None, 1, "10 filled, 1 withheld, 1 open", "Done", f"{ONCE}; {HINT}"),
+    ("", {1: "500", 2: "418"}, None, 1, "10 filled, 2 open", "Done", f"{NEXT} tomorrow"),
+    ("", {1: "401"}, None, 1, "11 filled, 1 open", "Done", f"{NEXT} in an hour"),
+    ("--limit 3", {1: "500", 5: "418"}, None, 1, "2 filled, 1 open", "Done", ONCE),
+    ("-f", {1: "418"}, remember_all, 1, "11 filled, 1 open", "Done", f"{NEXT} tomorrow{NO_FORCE}"),
+    ("", {0: GEO, 1: "418"}, press, 130, "3 filled, 1 withheld, 1 open, 7 pending", CTRL_C, BOTH),
+    ("", {0: GEO}, block, 1, "5 filled, 1 withheld, 6 pending", OUT, BOTH),
+    ("-b 8", {}, lose_output, 1, "8 filled, 4 pending", LOST, NEXT),
+    (API, {2: "190"}, None, 1, "2 filled, 10 pending", EXPIRED, NEXT),
+    (API, {0: "190"}, None, 2, "12 pending", WRONG, NEXT),
+]
+
+
+@pytest.mark.parametrize("case", RUNS, ids=lambda case: f"{case[5][:20]} {case[0]}")
+def test_plan_summary_report_exit_code_and_last_words_agree(world: Any, case: Any) -> None:
+    flags, answers, happens, code, counts, ended, helps = case
     world.live(*NAMES)
-    world.standin.behaviour = {NAMES[1]: "asset deleted"}
-    result = world.run_and_interrupt(20, "--report", str(report))
-    assert result.code == 130
-    assert "again; of the 1 withheld, --graph-api fetches" in result.log.splitlines()[-1]
-    done = len(world.cache)
-    assert 0 < done < 11
-    statuses = [status for status, _ in outcomes(report)]
-    assert statuses.count("filled") == done and statuses[1] == "withheld"
-    pending = [status for status in statuses if status in ("pending", "open")]
-    assert len(pending) == 12 - done - 1
-    assert statuses.count("open") <= 1
+    world.standin.behaviour = {NAMES[index]: answer for index, answer in answers.items()}
+    if happens:
+        happens(world)
+    result = run(world, *flags.split())
+    assert result.code == code
+    rows = 3 if "limit" in flags else 12
+    assert f"  Plan: {rows} rows: {rows} pending; {rows} profiles to fetch from" in result.log
+    assert re.findall(r"  (\d+ rows: .*)", result.log) == [f"{rows} rows: {counts}"]
+    of_status = {each: int(count) for count, each in re.findall(r"(\d+) ([a-z ]+)", counts)}
+    assert Counter(each.replace("_", " ") for each in statuses(world)[:rows]) == of_status
+    assert statuses(world)[rows:] == ["pending"] * (12 - rows)
+    assert re.search(rf"  {world.standin.requests} requests? in \d", result.log)
+    still_open = sum(of_status.get(each, 0) for each in ("withheld", "open", "pending"))
+    saved = f"everything {BUT if happens is lose_output else ''}is saved"
+    goal = "to get them" if ended == "Done" else "to resume"
+    last = result.log.splitlines()[-1].split("  ", 1)[1]
+    words = f"{ended}, with {still_open} of {rows} rows still open; {saved}; {goal}: {helps}"
+    pattern = re.escape(words if still_open else f"{ended}, and {saved}")
+    assert re.fullmatch(pattern.replace(r"\*", ".*"), last)
 
 
-def test_rows_beyond_a_limit_are_pending(world: Any, report: Path) -> None:
-    world.live(*NAMES)
-    assert world.run("--limit", "3", "--report", str(report)).code == 0
-    assert [status for status, _ in outcomes(report)] == ["filled"] * 3 + ["pending"] * 9
+PLACES = [
+    *(("list.csv", "is the input itself"), ("out.csv", "is the output itself"), (".", "a folder")),
+    *(("link.csv", "is the output itself"), ("nowhere/r.csv", "folder that does not exist")),
+    *(
+        (".tmp/ig_cache.json", "its own files"),
+        ("notes.csv", "no report"),
+        ("old.csv", "no report"),
+    ),
+    ("r" * 250, "File name too long"),
+]
 
 
-def test_with_the_official_api_it_tells_who_is_no_professional_and_what_it_has_nothing_for(
-    world: Any, report: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", "EAAtest")
-    world.live(*NAMES[:4])
-    world.standin.users[NAMES[1]]["is_business_account"] = False
-    world.input.write_text(
-        "Handle,GENRE,Details\n"
-        f"@{NAMES[0]},,\n@{NAMES[1]},,\n@{NAMES[2]},,Loves bread\n@{NAMES[3]},,\n"
-    )
-    world.standin.users[NAMES[3]]["biography"] = ""
-    flags = ("--graph-api", "17841400000000000", "--report", str(report))
-    result = world.run(*flags)
-    assert result.code == 0
-    assert "0 already filled, 1 that the source has nothing for, 3 to fetch" in result.log
-    assert outcomes(report) == [
-        ("filled", "Details"),
-        ("not_professional", "personal or age-restricted or gone"),
-        ("pending", "Instagram's official API has nothing for its empty cells"),
-        ("empty", ""),
-    ]
-    assert world.run_and_interrupt(0.5, "--report", str(report)).code == 130
-    assert outcomes(report) == [
-        ("filled", "Details"),
-        ("not_professional", "personal or age-restricted or gone"),
-        ("pending", ""),
-        ("empty", ""),
-    ]
-    assert world.run("--report", str(report)).code == 0
-    assert outcomes(report) == [
-        ("filled", "Details"),
-        ("filled", "GENRE and Details"),
-        ("filled", "GENRE"),
-        ("empty", ""),
-    ]
-
-
-UNUSABLE = {
-    "the input": ("list.csv", "is the input itself"),
-    "the output": ("out.csv", "is the output itself"),
-    "the output in capitals, on a Mac": ("OUT.csv", "is the output itself"),
-    "where the output is written first": (".out.csv.ig-part", "is the output itself"),
-    "a folder": (".", "is a folder"),
-    "no folder": ("nowhere/report.csv", "folder that does not exist"),
-    "the cache": (".tmp/ig_cache.json", "its own files"),
-}
-
-
-@pytest.mark.parametrize("case", UNUSABLE)
-def test_a_report_without_a_place_of_its_own_is_refused_before_the_first_request(
-    world: Any, case: str
-) -> None:
-    name, why = UNUSABLE[case]
+@pytest.mark.parametrize(("name", "why"), PLACES)
+def test_a_report_without_a_place_of_its_own_is_refused(world: Any, name: str, why: str) -> None:
     world.live(*NAMES)
     world.cache_dir.mkdir()
-    before = world.input.read_bytes()
+    (world.folder / "link.csv").symlink_to(world.output)
+    (world.folder / "notes.csv").write_text("Name,Phone\nNira,12345\n")
+    (world.folder / "old.csv").write_bytes(b"row,handle\n\xff\n")
+    before = {path: path.read_bytes() for path in world.folder.glob("*.csv") if path.exists()}
     result = world.run("--report", str(world.folder / name))
-    assert result.code == 2
-    assert result.log.count("\n") == 1
-    assert "--report" in result.log and why in result.log
-    assert world.standin.log == []
-    assert world.input.read_bytes() == before
-    assert not world.output.exists()
+    assert result.code == 2 and world.standin.requests == 0
+    assert result.log.count("\n") == 1 and why in result.log
+    assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_link_to_the_output_is_refused_too(world: Any, report: Path) -> None:
+@pytest.mark.parametrize("unsaved", [["reports/r.csv"], ["out/out.csv", "out/r.csv"]])
+def test_what_could_not_be_written_is_named_and_the_rest_is_saved(world: Any, unsaved: Any) -> None:
     world.live(*NAMES)
-    report.symlink_to(world.output)
-    result = world.run("--report", str(report))
-    assert result.code == 2 and "is the output itself" in result.log
-
-
-def test_a_report_that_can_not_be_written_is_found_out_before_the_first_request(
-    world: Any, report: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.live(*NAMES)
-    make_unwritable(monkeypatch, report, errno.EACCES, lambda: True)
-    result = world.run("--report", str(report))
-    assert result.code == 2
-    assert f"{report}: Permission denied" in result.log
-    assert world.standin.log == []
-
-
-def test_a_report_that_could_not_be_written_at_the_end_is_no_success(world: Any) -> None:
-    world.live(*NAMES)
-    folder = world.folder / "reports"
-    folder.mkdir()
-    world.clock.at(20, lambda: folder.rename(world.folder / "away"))
-    result = world.run("--report", str(folder / "report.csv"))
+    paths = [world.folder / path for path in unsaved]
+    paths[0].parent.mkdir()
+    world.output = paths[0] if len(paths) == 2 else world.output
+    world.clock.at(20, lambda: paths[0].parent.rename(world.folder / "away"))
+    result = world.run("-b", "8", "--report", str(paths[-1]))
     assert result.code == 1
-    last = result.log.splitlines()[-1]
-    assert f"Could not save ({folder / 'report.csv'}: No such file or directory)" in last
-    assert f"not everything is saved (not {folder / 'report.csv'})" in last
-    assert world.all_live, "the output is there"
+    assert f"  Could not save ({paths[0]}: No such file or directory). Stopped" in result.log
+    assert f"; everything but {', '.join(map(str, paths))} is saved; to resume: " in result.log
+    assert len(world.cache) == 8
+    assert len(paths) == 2 or [*world.biographies().values()].count("") == 4
 
 
-def test_a_file_that_is_no_report_is_kept(world: Any, report: Path) -> None:
-    world.live(*NAMES)
-    report.write_text("Name,Phone\nNira,12345\n")
-    result = world.run("--report", str(report))
-    assert result.code == 0
-    assert (world.folder / "report.csv.bak").read_text() == "Name,Phone\nNira,12345\n"
-    assert "has what this program didn't write: kept it as" in result.log
-    assert world.run("--report", str(report)).code == 0
-    assert not (world.folder / "report.csv.bak1").exists(), "an older report is replaced"
-    notes = report.read_text().replace("GENRE and Details,", "GENRE and Details,called her,", 1)
-    report.write_text(notes)
-    assert world.run("--report", str(report)).code == 0
-    assert (world.folder / "report.csv.bak1").read_text() == notes
-
-
-def test_secrets_do_not_reach_the_report(
-    world: Any, report: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", "EAAsecretsecret")
-    world.live(*NAMES[:2])
-    message = (400, {}, b'{"message": "what is EAAsecretsecret?"}')
-    world.standin.watch = lambda name: message if name == NAMES[1] else None
-    assert world.run("--report", str(report)).code == 1
-    assert "EAAsecret" not in report.read_text()
-    assert outcomes(report)[1] == ("open", "unexpected status (400): what is [hidden]?")
-
-
-def test_no_cell_of_the_report_is_a_formula(world: Any, report: Path) -> None:
-    world.live("nira.voss")
-    cells = ["=1+1", "+49 30 1", "-", "@nira.voss", "\t=2", "@a @b"]
-    rows = "".join(f'"{cell}",x\n' for cell in cells)
-    world.input.write_text(f"Handle,City\n{rows}")
-    assert world.run("--report", str(report), "--username-column", "Handle").code == 0
-    assert not any(cell[:1] in tuple("=+-@\t\r") for row in read(report) for cell in row if cell)
-
-
-def test_two_rows_of_one_profile_and_a_full_one_have_a_status_each(
-    world: Any, report: Path
-) -> None:
-    world.live("nira.voss")
-    world.input.write_text("Handle,GENRE,Details\n@nira.voss,,\n@Nira.Voss,Food,Loves bread\n")
-    assert world.run("--report", str(report)).code == 0
-    assert [status for status, _ in outcomes(report)] == ["filled", "complete"]
-
-
-def test_the_first_twenty_open_profiles_are_named_then_their_number(
-    world: Any, report: Path
-) -> None:
-    names = [f"profile.{number:03}" for number in range(26)]
-    world.live(*names)
-    world.standin.behaviour = dict.fromkeys(names[1:], "geoblock")
-    result = world.run()
-    assert result.code == 1
-    named = re.findall(r"Still open: @(\S+): withheld \(400\): geoblock_required", result.log)
-    assert named == names[1:21]
-    assert "Still open: 5 more (--report CSV lists all)" in result.log
-    result = world.run("--report", str(report))
-    assert f"Still open: 5 more (all are in {report})" in result.log
-    assert [row[2] for row in read(report) if row[3] == "withheld"] == names[1:]
-
-
-CATEGORIES = {"Athlete": 4, "Artist": 3, "Actor": 2, "Blogger": 2}
-
-
-def test_the_categories_are_counted_the_most_frequent_first(world: Any) -> None:
-    names = [f"profile.{number:03}" for number in range(20)]
-    world.live(*names)
-    others = [f"Other {number:02}" for number in range(9)]
-    kinds = [kind for kind, count in CATEGORIES.items() for _ in range(count)] + others
-    for name, kind in zipped(names, kinds):
+@pytest.mark.parametrize("others", [6, 7, 0])
+def test_the_ten_most_frequent_categories_are_counted(world: Any, others: int) -> None:
+    counts = {"Athlete": 4, "Artist": 3, "Actor": 2, "Blogger": 2}
+    counts.update({f"Other {number}": 1 for number in range(others)})
+    kinds = [kind for kind in reversed(counts) for _ in range(counts[kind])]
+    for name, kind in zipped(world.live(*map("a{}".format, range(len(kinds)))), kinds):
         world.standin.users[name]["category_name"] = kind
+    shown = ", ".join("{} {}".format(*each) for each in [*counts.items()][:10])
+    assert f"\n\n  Categories: {shown}{' …' if others == 7 else ''}\n" in world.run().log
+
+
+def test_the_first_twenty_open_profiles_are_named_then_their_number(world: Any) -> None:
+    names = world.live(*(f"profile.{number:03}" for number in range(26)))
+    world.standin.behaviour = dict.fromkeys(names[2:], "geoblock")
     log = world.run().log
-    first = "Athlete 4, Artist 3, Actor 2, Blogger 2"
-    listed = ", ".join(f"{other} 1" for other in others[:6])
-    assert f"\n\n  Categories: {first}, {listed} … and 3 more\n" in log
-
-
-def test_where_there_is_no_category_there_is_no_line(world: Any) -> None:
-    world.live(*NAMES[:2])
-    for name in NAMES[:2]:
-        world.standin.users[name]["category_name"] = None
-    assert "Categories" not in world.run().log
-
-
-EDITS = {
-    "a note in a detail": lambda text: text.replace("GENRE and Details", "invoice sent", 1),
-    "another name": lambda text: text.replace("'@profile.003", "Nira, call on Monday"),
-    "saved by a spreadsheet": lambda text: text.replace("\n", "\r\n"),
-    "a byte order mark": lambda text: "\ufeff" + text,
-    "the report of another list": lambda text: text.replace("profile", "other"),
-    "a row more": lambda text: text + "99,'@nira.voss,nira.voss,pending,,\n",
-}
-
-
-@pytest.mark.parametrize("edit", EDITS)
-def test_what_somebody_typed_into_a_report_is_kept(world: Any, report: Path, edit: str) -> None:
-    world.live(*NAMES)
-    assert world.run("--report", str(report)).code == 0
-    edited = EDITS[edit](report.read_text()).encode()
-    report.write_bytes(edited)
-    assert "kept it as" in world.run("--report", str(report)).log
-    assert (world.folder / "report.csv.bak").read_bytes() == edited
-
-
-def test_no_copy_is_kept_of_the_reports_that_this_program_has_left(
-    world: Any, report: Path
-) -> None:
-    world.live(*NAMES)
-    world.standin.behaviour = {NAMES[1]: "geoblock", NAMES[2]: "418"}
-    flags = ("--report", str(report))
-    world.run(*flags, "--limit", "3")
-    early = report.read_bytes()
-    world.run_and_interrupt(20, *flags)
-    with world.input.open("a") as file:
-        file.write("@nira.voss,,\n")
-    world.standin.behaviour = {}
-    assert world.run(*flags).code == 0
-    report.write_bytes(early)  # as if killed before the first checkpoint
-    assert world.run(*flags).code == 0
-    assert list(world.folder.glob("report.csv.bak*")) == []
-
-
-def test_a_run_that_fetches_nothing_keeps_what_an_earlier_one_has_learned(
-    world: Any, report: Path
-) -> None:
-    world.live(*NAMES[:4])
-    world.standin.behaviour = {NAMES[1]: "geoblock", NAMES[2]: "418"}
-    assert world.run("--report", str(report)).code == 1
-    before = outcomes(report)
-    assert [status for status, _ in before] == ["filled", "withheld", "open", "filled"]
-    assert world.run_and_interrupt(0.5, "--report", str(report)).code == 130
-    assert outcomes(report) == before
-    world.standin.behaviour = {}
-    assert world.run("--report", str(report)).code == 0
-    assert outcomes(report) == [("filled", "GENRE and Details")] * 4
-
-
-def test_a_profile_for_which_no_request_was_sent_is_pending(world: Any, report: Path) -> None:
-    world.live(*NAMES)
-    result = world.run_and_interrupt(0.5, "--report", str(report))
-    assert world.standin.log == []
-    assert outcomes(report) == [("pending", "")] * 12
-    assert "Still open: 12 not fetched yet" in result.log
-
-
-def test_a_full_disk_while_the_report_is_written_stops_the_run_with_its_output_saved(
-    world: Any, report: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.live(*NAMES)
-    make_unwritable(monkeypatch, report, errno.ENOSPC, lambda: world.standin.log)
-    result = world.run("-b", "5", "--report", str(report))
-    assert result.code == 1
-    last = result.log.splitlines()[-1]
-    assert f"Could not save ({report}: No space left on device). Stopped after 5" in last
-    assert f"not everything is saved (not {report}); to resume" in last
-    assert len(world.cache) == sum(map(bool, world.biographies().values())) == 5
-
-
-def test_what_a_cache_says_of_the_time_is_safe_in_the_report(
-    world: Any, report: Path, cached_entry: Any
-) -> None:
-    world.live(*NAMES[:3])
-    times = ["=HYPERLINK(1)\u001b[2J\r\nx", "\ud800", "2026-01-22T10:30:00+00:00"]
-    world.remember(*(cached_entry(name, fetched_at=at) for name, at in zipped(NAMES[:3], times)))
-    assert world.run("--report", str(report)).code == 0
-    assert [row[5] for row in read(report)] == ["'=HYPERLINK(1) [2J x", "?", times[2]]
-
-
-def test_one_file_under_two_names_on_a_mac_is_refused(world: Any) -> None:
-    world.live(*NAMES)
-    world.output = world.folder / "Ausz\u00fcge.csv"
-    result = world.run("--report", str(world.folder / "auszu\u0308ge.csv"))
-    assert result.code == 2 and "is the output itself" in result.log
-
-
-def test_the_time_of_the_next_try_is_that_of_those_whom_it_helps(world: Any) -> None:
-    withheld, failing, _ = world.live(*NAMES[:3])
-    world.standin.behaviour = {withheld: "geoblock", failing: "500"}
-    last = world.run().log.splitlines()[-1]
-    assert "run the same command again once the connection is stable" in last
-
-
-def test_the_last_words_of_a_forced_run_say_without_force(world: Any) -> None:
-    world.live(*NAMES[:3])
-    world.standin.behaviour = {NAMES[1]: "418"}
-    again = "run the same command again{}, but WITHOUT --force"
-    stopped = world.run_and_interrupt(5, "--force").log.splitlines()[-1]
-    assert stopped.endswith("; to resume, " + again.format(""))
-    assert world.run("--force").log.splitlines()[-1].endswith(again.format(" tomorrow"))
+    named = re.findall(r"Still open: @(\S+): withheld \(400\): geoblock_required\n", log)
+    assert named == names[2:22]
+    assert "Still open: 4 more (--report CSV lists all)\n" in log
+    log = world.run_and_interrupt(0.5, "--force").log
+    assert "Still open" not in log and "Categories" not in log
