@@ -1417,12 +1417,19 @@ class Progress:
         batch_count: Any = state.get("batch_count") if has_batches else 0
         self.rows_done = rows_done if type(rows_done) is int and 0 <= rows_done <= rows else 0
         self.batch_count = max(batch_count, 0) if type(batch_count) is int else 0
+        self.is_fetching = False
         wait = parse_timestamp(state.get("not_before")) - time.time()
         self.not_before = Deadline.after(min(wait, longest_wait))
 
     def advance_to(self, rows_done: int) -> None:
         """Note that so many rows from the top are done, if they are more than before."""
         self.rows_done = max(self.rows_done, rows_done)
+        self.save()
+
+    def begin_fetch(self) -> None:
+        """Count a profile that is about to be fetched: a kill never makes the batch longer."""
+        self.batch_count += 1
+        self.is_fetching = True
         self.save()
 
     def block_until(self, deadline: Deadline) -> None:
@@ -2041,13 +2048,13 @@ class Enrichment:
         self.client.wait_while_blocked()  # a kill in a pause is no fetch of the next batch
         username = self.queue.waiting[0]
         sent_before = self.client.requests_sent
-        self.progress.batch_count += 1
-        self.progress.save()
+        self.progress.begin_fetch()
         try:
             result = self.fetch_and_note(username)
         finally:
             requests = self.client.requests_sent - sent_before
             self.requests += requests
+            self.progress.is_fetching = False
             if not requests:  # a signal came first
                 self.progress.batch_count -= 1
         rows_done = self.queue.first_row[username] + 1
@@ -2162,9 +2169,9 @@ class Enrichment:
 
     def pauses_ahead(self) -> int:
         """Return how many pauses between batches are still to come."""
-        left = self.queue.left()
+        left = self.queue.left() - self.progress.is_fetching
         size: int = self.args.batch_size
-        if not (left and self.args.batch_pause):
+        if left <= 0 or not self.args.batch_pause:
             return 0
         return (min(self.progress.batch_count, size) + left - 1) // size
 

@@ -249,6 +249,12 @@ def test_the_end_that_is_shown_stands_still_and_moves_at_once_with_a_block(world
     assert all(abs(end - time.time()) < 12 for end in ends[steps.index(longest) + 1 :])
 
 
+def test_the_pauses_to_come_are_counted_the_same_while_a_profile_is_fetched(world: Any) -> None:
+    world.live(*NAMES)
+    ends = [end for _, end, _ in watch_waits(world, "-b", "6", "--batch-pause", "600")]
+    assert max(ends) - min(ends) < 60
+
+
 def test_the_line_knows_what_is_done_in_a_resumed_pause_and_before_another_pass(world: Any) -> None:
     world.live(*NAMES)
     world.standin.behaviour = {**dict.fromkeys(NAMES[:4], "404"), NAMES[5]: "418"}
