@@ -15,7 +15,7 @@ The sections, in the order in which a profile travels:
     Web address     the first source: Instagram's public web API
     Graph API       the second source: Meta's official API
     HTTP            one request at a time, and the retries
-    Fetching        the queue and its passes, known profiles, and the pauses of an outage
+    Fetching        the queue and its passes, and known profiles
     State on disk   cache, progress and lock
     Columns         which column holds the handles
     CSV             the list, in and out
@@ -262,12 +262,9 @@ HIDDEN = "[hidden]"
 
 def clean(text: str) -> str:
     """Make a stranger's text fit for a cell: one line of 500 characters, no formula; may be ""."""
-    if not text.isprintable():
-        encodable = text.encode("utf-8", "replace").decode()
-        text = CONTROL.sub(" ", encodable)
-    line = " ".join(text.split())
-    kinds = ((unicodedata.category(char), char) for char in line)
-    if all(kind in INVISIBLE_CATEGORIES or INVISIBLE.match(char) for kind, char in kinds):
+    encodable = text.encode("utf-8", "replace").decode()
+    line = " ".join(CONTROL.sub(" ", encodable).split())
+    if all(unicodedata.category(c) in INVISIBLE_CATEGORIES or INVISIBLE.match(c) for c in line):
         return ""
     if line.startswith(FORMULA_STARTS):
         line = "'" + line
@@ -276,10 +273,9 @@ def clean(text: str) -> str:
 
 def printable(text: object) -> str:
     """Make a text from outside fit for a terminal: no control characters, not too long."""
-    text = str(text)
-    line = text[:LINE_CHARACTERS]
-    shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in line)
-    return shown + "…" if len(text) > LINE_CHARACTERS else shown
+    line = str(text)
+    line = line if len(line) <= LINE_CHARACTERS else line[:LINE_CHARACTERS] + "…"
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in line)
 
 
 def hide_secrets(text: str) -> str:
@@ -375,8 +371,8 @@ class Waiter:
     middle of a write or in a library's lock; the first one is reported. One that the program was
     told to ignore (by nohup) stays ignored. `show` is told what is waited for, every half second.
 
-    Use as a context manager, in the main thread. On exit the handlers before it are put back; once
-    a signal has come, all three are ignored instead, as the program is about to end.
+    Use as a context manager, in the main thread. On exit the handlers before it are put back, or
+    all three signals ignored, once one has come.
     """
 
     def __init__(self, show: Callable[[str], None] | None = None) -> None:
@@ -414,7 +410,6 @@ class Waiter:
             self.wait_for(countdown, time.sleep, min(seconds, interval))
 
     def _receive(self, signum: int, frame: object) -> None:
-        """Handle a signal: note the first one, and end the wait that it came in."""
         if self._received is None:
             self._received = signal.Signals(signum)
         if self._is_waiting:
@@ -438,11 +433,10 @@ class RateLimiter:
     """
 
     def __init__(self, per_minute: float, waiter: Waiter, progress: Progress) -> None:
-        # Jitter and latency can bunch requests together: no 60 seconds hold more than one over the
-        # limit all the same.
+        # So that no 60 seconds hold more than one over the limit, however requests are bunched.
         self._refill = max(60 / per_minute, (60 + BUNCHING) / math.floor(per_minute + 1))
         self._waiter = waiter
-        self._progress = progress
+        self.progress = progress
         self._next_token = Deadline.after(min(self._refill, LONGEST_FIRST_WAIT))
 
     def wait_before_request(self) -> None:
@@ -454,20 +448,11 @@ class RateLimiter:
 
     def wait_while_blocked(self) -> None:
         """Wait until requests may be sent."""
-        self._waiter.wait_until(self._progress.not_before, "paused for")
-
-    def block_for(self, seconds: float) -> None:
-        """Send nothing at all for so many seconds from now; never shortens a longer block."""
-        if seconds > self.blocked_for():
-            self._progress.block_until(Deadline.after(seconds))
-
-    def blocked_for(self) -> float:
-        """Return the seconds for which nothing may be sent yet."""
-        return max(self._progress.not_before.remaining(), 0.0)
+        self._waiter.wait_until(self.progress.not_before, "paused for")
 
     def ready_in(self) -> float:
         """Return the seconds until the next request may take its token."""
-        return max(self._next_token.remaining(), self.blocked_for())
+        return max(self._next_token.remaining(), self.progress.blocked_for())
 
 
 # ==================================================================================================
@@ -515,10 +500,9 @@ class UnexpectedResponse(FetchError):
 
 
 class SetUpError(UnexpectedResponse):
-    """The source says that the user's set-up is wrong; the message says what to do.
+    """The user's set-up is wrong; the message says what to do.
 
-    If it is about the access token, `is_final`, it stops any run; else only one in which no profile
-    was answered yet, as it may pass.
+    It stops any run if it `is_final`, about the token; else, as it may pass, an unanswered one.
     """
 
     def __init__(self, message: str, is_final: bool) -> None:
@@ -659,11 +643,6 @@ USER_AGENT = (
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/131.0 Safari/537.36"
 )
-LOCKED_OUT_HINT = """\
-No profile could be fetched yet. This may be a rate limit, which passes; or the web address may be
-  closed to you, as it is to many since early 2026, and waiting won't help. The README says how to
-  tell ("Which way to fetch"). --graph-api, Instagram's official API, is the way that it offers."""
-
 SERVER_FAILED = re.compile(r"(?i)something went wrong")
 WITHHELD_MESSAGE = re.compile(r"(?i)\basset\b.*\bhas been deleted|geoblock_required")
 RESTRICTED = re.compile(r"(?i)restricted profile")
@@ -746,7 +725,10 @@ class WebAddress(Source):
     }
     fields = frozenset(FIELD_TYPES) - {"fetched_at", "error"}
     settled_errors = (NOT_FOUND,)
-    locked_out_hint = LOCKED_OUT_HINT
+    locked_out_hint = """\
+No profile could be fetched yet. This may be a rate limit, which passes; or the web address may be
+  closed to you, as it is to many since early 2026, and waiting won't help. The README says how to
+  tell ("Which way to fetch"). --graph-api, Instagram's official API, is the way that it offers."""
     withheld_hint = "--graph-api for those of the {} withheld that are professional (README)"
 
     def url(self, username: str) -> str:
@@ -780,8 +762,6 @@ PERMISSION_CODES = (10, *range(200, 300))
 CHAPTER = 'README, "Set up the official API"'
 NEW_TOKEN = f"Make a new one, and put it into {TOKEN_VARIABLE} ({CHAPTER}, steps 4 to 6)"
 OTHER_TOKEN = f"It is cut short, or of another kind than the Graph API Explorer's. {NEW_TOKEN}"
-ON_FACEBOOK = "Log in to facebook.com and follow what it asks"
-ON_INSTAGRAM = "Log in to Instagram and follow what it asks"
 ROLE = f"Your Facebook account needs a role on the Page (step 2). {NEW_TOKEN}"
 DASHBOARD = (
     "Its dashboard on developers.facebook.com says what Meta wants: often developer verification"
@@ -813,7 +793,7 @@ NO_SUCH_ACCOUNT = "your account is none that the access token shows"
 SET_UP_PROBLEMS: Sequence[tuple[Collection[int] | None, str, str, str]] = (
     (None, "API access blocked|deactivated", "Meta keeps your app out", DASHBOARD),
     (None, "appsecret_proof", "your app asks for signed calls", UNSIGNED),
-    (TOKEN_CODES, "subcode 459", REFUSED, ON_FACEBOOK),
+    (TOKEN_CODES, "subcode 459", REFUSED, "Log in to facebook.com and follow what it asks"),
     (TOKEN_CODES, "subcode 492|must be granted", REFUSED, ROLE),
     (TOKEN_CODES, "Cannot parse", REFUSED, OTHER_TOKEN),
     (TOKEN_CODES, "", REFUSED, NEW_TOKEN),
@@ -822,7 +802,7 @@ SET_UP_PROBLEMS: Sequence[tuple[Collection[int] | None, str, str, str]] = (
     ((100,), "nonexisting field .business_discovery", NO_SUCH_ACCOUNT, RIGHT_ID),
     ((100,), "subcode 33:|method type: get", NO_SUCH_ACCOUNT, RIGHT_ID),
     ((803,), "", NO_SUCH_ACCOUNT, RIGHT_ID),
-    ((25,), "", "your account is restricted", ON_INSTAGRAM),
+    ((25,), "", "your account is restricted", "Log in to Instagram and follow what it asks"),
     ((2635,), "", "the API has changed", "Get a newer version of this program"),
 )
 
@@ -835,24 +815,20 @@ def parse_account(response: Response) -> tuple[str, str]:
     pages = response.payload.get("data")
     if response.status != 200 or not isinstance(pages, list):
         raise graph_error(response)
-    accounts, names = {}, []
+    accounts, choices, names = {}, {}, []
     for page in map(as_object, pages):
         names.append(f"'{page.get('name', '?')}'")
         account = as_object(page.get("instagram_business_account"))
         if ACCOUNT_ID.fullmatch(account_id := str(account.get("id", ""))):
-            called = f"@{account.get('username', account_id)}"
-            accounts[account_id] = printable(called), printable(names[-1])
+            accounts[account_id] = called = printable(f"@{account.get('username', account_id)}")
+            choices[account_id] = f"{account_id}  for {called} (Page {printable(names[-1])})"
     if not accounts:
         shown = printable(", ".join(names))
         raise UnusableError(NO_ACCOUNT.format(shown) if pages else NO_PAGE)
     if len(accounts) > 1:
-        choices = "".join(
-            f"\n  --graph-api {account_id}  for {called} (Page {name})"
-            for account_id, (called, name) in accounts.items()
-        )
-        raise UnusableError(f"the token shows {len(accounts)} accounts; choose one:{choices}")
-    account_id, (called, _) = accounts.popitem()
-    return account_id, called
+        lines = "\n  --graph-api ".join(["", *choices.values()])
+        raise UnusableError(f"the token shows {len(accounts)} accounts; choose one:{lines}")
+    return accounts.popitem()
 
 
 def graph_error(response: Response) -> FetchError:
@@ -992,6 +968,12 @@ class Client:
             reraise=True,
         )
 
+    def fetch(self, username: str, send: Callable[..., dict[str, Any]]) -> Profile:
+        """Fetch a profile with `send` or `send_once`; raises as they do."""
+        parse = functools.partial(self.source.parse, username)
+        values = send(f"@{username}", self.source.url(username), parse)
+        return Profile.fetched_now(username, values)
+
     def send(self, label: str, url: str, parse: Callable[[Response], Result]) -> Result:
         """Send a request, which the log calls `label`, again after a block or a network error.
 
@@ -1009,7 +991,7 @@ class Client:
             response = self._get(url)
             log.debug("%s: status %d, %d bytes", label, response.status, len(response.body))
             if wait := requested_wait(response.headers):
-                self.limiter.block_for(wait)
+                self.limiter.progress.block_for(wait)
                 log.info("%s: we are asked to wait %s", label, format_wait(wait))
             result = parse(response)
         except FetchError as error:
@@ -1066,13 +1048,12 @@ class Client:
             return
         self.failures += 1
         if isinstance(error, Blocked):
-            self.limiter.block_for(BLOCKED_WAIT)
+            self.limiter.progress.block_for(BLOCKED_WAIT)
             if self._locked_out_hint:
                 log.warning("%s", self._locked_out_hint)
                 self._locked_out_hint = ""
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
-        """Log why something is fetched again, and when."""
         error = state.outcome.exception() if state.outcome else None
         label, attempt = state.args[0], state.attempt_number + 1
         seconds = format_duration(max(state.upcoming_sleep, self.limiter.ready_in()))
@@ -1089,24 +1070,16 @@ class Client:
 #   passes          what may have failed by chance gets another: `FetchQueue.start_next_pass`
 
 LEAST_PAUSE = 60.0  # seconds of a pause in an outage
-FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE = 60.0, 900.0  # seconds; it bothers nobody
+LONGEST_NETWORK_PAUSE = 900.0  # seconds; trying the network again bothers nobody
 GIVE_UP_AFTER = 24 * 3600.0  # seconds of an outage in which the machine was awake
 GIVE_UP_UNKNOWN_AFTER = 4 * 3600.0  # the same, where no profile is known
-
-Send = Callable[[str, str, Callable[[Response], dict[str, Any]]], dict[str, Any]]  # of a Client
-
-
-def fetch_profile(source: Source, username: str, send: Send) -> Profile:
-    """Fetch a profile with `Client.send` or `Client.send_once`; raises as they do."""
-    parse = functools.partial(source.parse, username)
-    return Profile.fetched_now(username, send(f"@{username}", source.url(username), parse))
 
 
 def check_known_profile(client: Client, known: Sequence[str]) -> FetchError | None:
     """Fetch a known profile, drawn at random, once; returns what came instead of an answer."""
     username = random.choice(known)
     try:
-        fetch_profile(client.source, username, client.send_once)
+        client.fetch(username, client.send_once)
     except Withheld:
         pass
     except FetchError as error:
@@ -1145,7 +1118,7 @@ class FetchQueue:
         self.errors.pop(username, None)
         if error:
             self.errors[username] = error
-        self._has_found = self._has_found or username in self._not_found_in
+        self._has_found = self._has_found or bool(self._not_found_in.get(username))
         self.confirm_failures()
 
     def note_failure(self, error: FetchError) -> None:
@@ -1204,17 +1177,7 @@ class FetchQueue:
         return self._failed(*kinds)
 
     def _failed(self, *kinds: type[FetchError]) -> list[str]:
-        """Return the usernames that such errors have left open."""
         return [username for username, error in self.errors.items() if isinstance(error, kinds)]
-
-
-def next_pause(last_pause: float, error: FetchError, first_pause: float) -> float:
-    """Return the seconds of an outage's next pause; `last_pause` is 0 before the first one."""
-    if isinstance(error, NetworkError):
-        first, longest = FIRST_NETWORK_PAUSE, LONGEST_NETWORK_PAUSE
-    else:
-        first, longest = max(first_pause, LEAST_PAUSE), LONGEST_WAIT
-    return max(min(2 * last_pause, longest), first)
 
 
 # ==================================================================================================
@@ -1317,8 +1280,7 @@ class Cache:
         """Keep the file as `.bak`, or the next free name, and start empty."""
         self.rewrite_if_changed()
         if self.profiles:
-            data = render_cache(self.profiles.values())
-            keep_copy(self._path, data, "bak", "is set aside by --force")
+            keep_copy(self._path, self._path.read_bytes(), "bak", "is set aside by --force")
             self.profiles.clear()
             self._write({})
 
@@ -1432,15 +1394,20 @@ class Progress:
         self.is_fetching = True
         self.save()
 
-    def block_until(self, deadline: Deadline) -> None:
-        """Note that nothing is sent until then."""
-        self.not_before = deadline
-        self.save()
+    def block_for(self, seconds: float) -> None:
+        """Send nothing at all for so many seconds from now; never shortens a longer block."""
+        if seconds > self.blocked_for():
+            self.not_before = Deadline.after(seconds)
+            self.save()
+
+    def blocked_for(self) -> float:
+        """Return the seconds for which nothing may be sent yet."""
+        return max(self.not_before.remaining(), 0.0)
 
     def finish(self) -> None:
         """Note that the whole list is done; a wait that goes on is kept for the next run."""
         self.rows_done = self.batch_count = 0
-        if self.not_before.remaining() > 0:
+        if self.blocked_for():
             self.save()
         else:
             self._path.unlink(missing_ok=True)
@@ -1450,7 +1417,7 @@ class Progress:
         state: dict[str, Any] = {"last_processed_index": self.rows_done}
         if self._has_batches and self.batch_count:
             state["batch_count"] = self.batch_count
-        if (wait := self.not_before.remaining()) > 0:
+        if wait := self.blocked_for():
             state["not_before"] = format_timestamp(math.ceil(time.time() + wait))
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(self._path, json.dumps(state).encode() + b"\n")
@@ -1667,6 +1634,7 @@ class Row(NamedTuple):
 class Sheet:
     """The list. Its rows keep their raw text: what is not filled comes out byte for byte."""
 
+    text: str  # of the whole file
     delimiter: str
     above: str  # the raw text above the header, a BOM included
     header: Row
@@ -1675,19 +1643,12 @@ class Sheet:
     handle_header: str
     columns: dict[str, Column]  # profile field -> the column to fill
 
-    def render(self, profiles: Mapping[str, Profile]) -> Iterator[bytes]:
-        """Yield the whole file, with what `profiles` (username -> Profile) adds to it."""
+    def render(self, profiles: Mapping[str, Profile]) -> bytes:
+        """Return the whole file, with what `profiles` (username -> Profile) adds to it."""
         added = {field: each.header for field, each in self.columns.items() if each.is_new}
-        yield (self.above + self._fill(self.header.text, added)).encode()
-        for row in self.rows:
-            cells = new_cells(row, profiles.get(row.username or ""))
-            yield self._fill(row.text, cells).encode()
-        yield self.below.encode()
-
-    def lines(self) -> set[bytes]:
-        """Return the lines of the file as it was read; a cell of several lines has several."""
-        rows = "".join(row.text for row in self.rows)
-        return set((self.above + self.header.text + rows).encode().splitlines())
+        header = self._fill(self.header.text, added)
+        filled = [self._fill(row.text, new_cells(row, profiles)) for row in self.rows]
+        return "".join([self.above, header, *filled, self.below]).encode()
 
     def _fill(self, text: str, cells_to_fill: Mapping[str, str]) -> str:
         """Put cells (profile field -> text) into a raw row; every other byte of it stays."""
@@ -1703,23 +1664,13 @@ class Sheet:
         return blank_lines + self.delimiter.join(cells) + line_end
 
 
-def new_cells(row: Row, profile: Profile | None) -> dict[str, str]:
-    """Return what a profile adds to a row: profile field -> text."""
+def new_cells(row: Row, profiles: Mapping[str, Profile]) -> dict[str, str]:
+    """Return what is cached for a row's empty cells: profile field -> text."""
+    profile = profiles.get(row.username or "")
     if profile is None or profile.error:
         return {}
     texts = {field: clean(getattr(profile, field) or "") for field in row.wanted}
     return {field: text for field, text in texts.items() if text}
-
-
-def read_sheet(path: Path, named: Mapping[str, str]) -> Sheet:
-    """Read a list; `named` are the headers that the user gave: profile field -> header.
-
-    Raises UnusableError, with the place, if the list can't be used.
-    """
-    try:
-        return parse_sheet(read_text(path), path.stem, named)
-    except UnusableError as error:
-        raise UnusableError(f"{printable(path)} {error}") from None
 
 
 def read_text(path: Path) -> str:
@@ -1742,8 +1693,12 @@ def read_text(path: Path) -> str:
     return text
 
 
-def parse_sheet(text: str, name: str, named: Mapping[str, str]) -> Sheet:
-    """Make a sheet of the text of a file with that name, as `read_sheet` does."""
+def read_sheet(path: Path, named: Mapping[str, str]) -> Sheet:
+    """Read a list; `named` are the headers that the user gave: profile field -> header.
+
+    Raises UnusableError, with the place in the file, if the list can't be used.
+    """
+    text = read_text(path)
     body = text.removeprefix(BOM)
     delimiter, header_index, width = find_header(body)
     rows = list(read_rows(body, delimiter, width))
@@ -1760,15 +1715,14 @@ def parse_sheet(text: str, name: str, named: Mapping[str, str]) -> Sheet:
         column = named_column(columns, named["username"], "--username-column")
     else:
         others = [each for each in columns if each not in to_fill.values()]
-        names = [name, *above.splitlines(), *(each.header for each in columns)]
+        names = [path.stem, *above.splitlines(), *(each.header for each in columns)]
         column = find_handle_column(others, names)
     handles = read_handles(column, columns, rows, is_named="username" in named)
     sheet_rows = []
     for row, handle in zip(rows, handles):
-        blank = {field: each for field, each in to_fill.items() if not row.cell(each).strip()}
-        wanted = {field: each.header for field, each in blank.items()}
+        wanted = {field: to.header for field, to in to_fill.items() if not row.cell(to).strip()}
         sheet_rows.append(Row(row.number, row.text, {}, row.cell(column), *handle, wanted))
-    return Sheet(delimiter, above, header, sheet_rows, below, column.header, to_fill)
+    return Sheet(text, delimiter, above, header, sheet_rows, below, column.header, to_fill)
 
 
 def find_header(text: str) -> tuple[str, int, int]:
@@ -1895,7 +1849,7 @@ def read_handles(
             networks = [row.cell(platform) for platform in platforms]
             if any(NO_INSTAGRAM.search(n) or not NAMES_INSTAGRAM.search(n) for n in networks):
                 username, kind = None, ELSEWHERE
-            elif kind is WORD and not allows_words:
+            elif kind == WORD and not allows_words:
                 username, kind = None, "a bare word that may be something else"
         handles.append((username, kind))
     if not any(username for username, _ in handles):
@@ -1946,7 +1900,7 @@ def outcome(
     profile, error = profiles.get(row.username), errors.get(row.username)
     if not row.wanted:
         return Outcome(row, Status.COMPLETE)
-    if cells := new_cells(row, profile):
+    if cells := new_cells(row, profiles):
         return Outcome(row, Status.FILLED, " and ".join(row.wanted[field] for field in cells))
     if profile and source.settles(profile):
         return Outcome(row, Status(profile.error.lower()) if profile.error else Status.EMPTY)
@@ -1957,8 +1911,8 @@ def outcome(
     return Outcome(row, Status.WITHHELD if isinstance(error, Withheld) else Status.OPEN, str(error))
 
 
-def write_report(path: Path, outcomes: Iterable[Outcome], profiles: Mapping[str, Profile]) -> None:
-    """Write what became of each row, in cells as safe as the output's; raises OSError."""
+def render_report(outcomes: Iterable[Outcome], profiles: Mapping[str, Profile]) -> bytes:
+    """Return a CSV of what became of each row, in cells as safe as the output's."""
     text = io.StringIO()
     text.write(REPORT_HEADER)
     writer = csv.writer(text, lineterminator="\n")
@@ -1967,7 +1921,7 @@ def write_report(path: Path, outcomes: Iterable[Outcome], profiles: Mapping[str,
         fetched_at = (profile and profile.fetched_at) or ""
         handle, *others = map(clean, (row.handle_cell, hide_secrets(detail), fetched_at))
         writer.writerow([row.number, handle, row.username, status.value, *others])
-    write_atomic(path, text.getvalue().encode())
+    return text.getvalue().encode()
 
 
 # ==================================================================================================
@@ -1975,24 +1929,6 @@ def write_report(path: Path, outcomes: Iterable[Outcome], profiles: Mapping[str,
 # ==================================================================================================
 
 FIRST_GUESS = 10  # profiles that the estimate adds to those fetched so far, with a request each
-
-
-def write_output(path: Path, sheet: Sheet, profiles: Mapping[str, Profile], last: bytes) -> bytes:
-    """Write the output, the input plus what is cached; returns what it is now. Raises OSError.
-
-    What somebody typed into it is kept as a copy, told by what this run wrote `last`; if that is
-    nothing, by the lines that are in neither the input nor the new output.
-    """
-    new, old = b"".join(sheet.render(profiles)), read_if_exists(path)
-    if last:
-        is_foreign = old not in (b"", new, last)
-    else:
-        is_foreign = not set(old.splitlines()) <= {b"", *new.splitlines(), *sheet.lines()}
-    if is_foreign:
-        why = "has lines that are not of this list (edits belong into the input)"
-        keep_copy(path, old, "bak", why)
-    write_atomic(path, new)
-    return new
 
 
 @dataclass
@@ -2005,7 +1941,7 @@ class Enrichment:
     progress: Progress
     queue: FetchQueue
     args: argparse.Namespace
-    output: bytes  # as this run wrote it last
+    output: bytes = b""  # as this run wrote it last
     requests: int = 0  # that the fetches of the queue took
     outage: tuple[float, float] | None = None  # when it began (monotonic), and its last pause
 
@@ -2013,11 +1949,6 @@ class Enrichment:
     def rows(self) -> Sequence[Row]:
         """The rows that it works on: all, or the first ones of a `--limit`."""
         return self.sheet.rows[: self.args.limit]
-
-    @functools.cached_property
-    def profiles(self) -> int:
-        """How many profiles stand in these rows."""
-        return len({row.username for row in self.rows if row.username})
 
     def outcomes(self, rows: Sequence[Row]) -> list[Outcome]:
         """Return what became of each row."""
@@ -2071,7 +2002,7 @@ class Enrichment:
         is_again = username in self.queue.errors
         send = self.client.send_once if is_again else self.client.send
         try:
-            profile = fetch_profile(self.client.source, username, send)
+            profile = self.client.fetch(username, send)
         except Withheld as error:
             self.queue.note_answer(error)
             return f"left open: {error}"
@@ -2111,12 +2042,14 @@ class Enrichment:
         """Pause, longer each time; raises StoppedError after so many seconds of the outage."""
         began, last_pause = self.outage or (time.monotonic(), 0.0)
         remaining = began + give_up_after - time.monotonic()
+        is_network = isinstance(error, NetworkError)
         if remaining < 1:  # the last pause has ended with it
-            is_network = isinstance(error, NetworkError)
             advice = "check the connection" if is_network else "wait a day before the next run"
             duration = format_duration(give_up_after)
             raise StoppedError(f"nothing could be fetched for {duration} ({error}): {advice}")
-        pause = next_pause(last_pause, error, self.args.batch_pause)
+        first = LEAST_PAUSE if is_network else max(self.args.batch_pause, LEAST_PAUSE)
+        longest = LONGEST_NETWORK_PAUSE if is_network else LONGEST_WAIT
+        pause = max(min(2 * last_pause, longest), first)
         self.outage = began, pause
         self.pause(min(pause, remaining), f"No profile can be fetched ({error})")
 
@@ -2132,9 +2065,9 @@ class Enrichment:
         """Write a checkpoint, and let the next request wait for so many seconds from now."""
         if seconds >= self.args.batch_pause:
             self.progress.batch_count = 0  # noted in the same write as the end of the pause
-        self.client.limiter.block_for(seconds)
+        self.progress.block_for(seconds)
         self.checkpoint()
-        if pause := self.client.limiter.blocked_for():
+        if pause := self.progress.blocked_for():
             log.info("%s: pausing %s", reason, format_wait(pause))
 
     def checkpoint(self) -> None:
@@ -2146,26 +2079,36 @@ class Enrichment:
         """Try to write each file of a checkpoint; returns what failed."""
         errors = []
         state = (self.cache.rewrite_if_changed, self.progress.save)
-        for write in (*state, self._write_output, self._write_report):
+        for write in (*state, self.write_output, self.write_report):
             try:
                 write()
             except OSError as error:
                 errors.append(error)
         return errors
 
-    def _write_output(self) -> None:
-        self.output = write_output(self.args.output, self.sheet, self.cache.profiles, self.output)
+    def write_output(self) -> None:
+        """Write the input plus what is cached, and keep a copy of what somebody typed into it.
 
-    def _write_report(self) -> None:
+        That is told by what this run wrote last, or else by lines that are found nowhere else.
+        """
+        path, last = self.args.output, self.output
+        new, old = self.sheet.render(self.cache.profiles), read_if_exists(path)
+        if last:
+            is_foreign = old not in (b"", new, last)
+        else:
+            lines = {b"", *new.splitlines(), *self.sheet.text.encode().splitlines()}
+            is_foreign = not lines.issuperset(old.splitlines())
+        if is_foreign:
+            why = "has lines that are not of this list (edits belong into the input)"
+            keep_copy(path, old, "bak", why)
+        write_atomic(path, new)
+        self.output = new
+
+    def write_report(self) -> None:
+        """Write what became of each row, if the user wants to know."""
         if self.args.report:
-            outcomes = self.outcomes(self.sheet.rows)
-            write_report(self.args.report, outcomes, self.cache.profiles)
-
-    def next_row(self) -> str:
-        """Say which row is fetched next."""
-        for username in self.queue.waiting:
-            return f"row {self.rows[self.queue.first_row[username]].number} (@{username})"
-        return "the end"
+            report = render_report(self.outcomes(self.sheet.rows), self.cache.profiles)
+            write_atomic(self.args.report, report)
 
     def pauses_ahead(self) -> int:
         """Return how many pauses between batches are still to come."""
@@ -2180,11 +2123,7 @@ class Enrichment:
         mean = (self.requests + FIRST_GUESS) / (self.queue.fetched + FIRST_GUESS)
         gap: float = max(60 / self.args.rate_limit, sum(JITTER) / 2)  # a token, or a longer jitter
         pauses: float = self.pauses_ahead() * self.args.batch_pause
-        return self.client.limiter.blocked_for() + self.queue.left() * mean * gap + pauses
-
-    def position(self) -> tuple[int, int, float]:
-        """Return how many profiles are done, of how many, and the seconds until the end."""
-        return self.profiles - self.queue.left(), self.profiles, self.eta()
+        return self.progress.blocked_for() + self.queue.left() * mean * gap + pauses
 
 
 # ==================================================================================================
@@ -2207,10 +2146,9 @@ def without_secrets(record: logging.LogRecord) -> bool:
 class Console(logging.Handler):
     """Writes the log to stderr; on a terminal, with a line below it that says how far the run is.
 
-    Nothing else is drawn in place. The cursor stays at the start of the line, so that all of it can
-    be erased even if a terminal that was made narrower has wrapped it. While the program is in the
-    background, the line is not drawn. `position` returns how many profiles are done, of how many,
-    and the seconds until the end, once there is a run.
+    The cursor stays at the start of the line, so that all of it can be erased even if a terminal
+    that was made narrower has wrapped it. In the background, it is not drawn. `position` returns
+    how many profiles are done, of how many, and the seconds until the end, once there is a run.
     """
 
     def __init__(self) -> None:
@@ -2244,7 +2182,6 @@ class Console(logging.Handler):
         self._is_drawn = False
 
     def _width(self) -> int:
-        """Return how many characters fit into a line without wrapping it."""
         try:
             columns = os.get_terminal_size(self._stream.fileno()).columns
         except (OSError, ValueError):
@@ -2303,13 +2240,9 @@ def log_columns(sheet: Sheet) -> None:
         for column in sheet.columns.values()
     )
     number = sheet.header.number
-    log.info(
-        "Columns: handles from '%s' (%s), to fill %s%s",
-        printable(sheet.handle_header),
-        first + more,
-        to_fill,
-        f"; the header is row {number}" if number > 1 else "",
-    )
+    below = f"; the header is row {number}" if number > 1 else ""
+    handles = f"'{printable(sheet.handle_header)}' ({first}{more})"
+    log.info("Columns: handles from %s, to fill %s%s", handles, to_fill, below)
 
 
 def count_by_status(outcomes: Iterable[Outcome]) -> str:
@@ -2324,14 +2257,10 @@ def log_plan(
 ) -> None:
     """Log how many rows have which status, and how many profiles are fetched from where."""
     others = [each.header for field, each in columns.items() if field not in source.fields]
-    log.info(
-        "Plan: %s: %s; %s to fetch from %s%s",
-        counted(len(outcomes), "row"),
-        count_by_status(outcomes),
-        counted(to_fetch, "profile"),
-        source.name,
-        f" (nothing for {printable(', '.join(others))})" if others else "",
-    )
+    nothing = f" (nothing for {printable(', '.join(others))})" if others else ""
+    rows = f"{counted(len(outcomes), 'row')}: {count_by_status(outcomes)}"
+    profiles = counted(to_fetch, "profile")
+    log.info("Plan: %s; %s to fetch from %s%s", rows, profiles, source.name, nothing)
 
 
 def log_summary(
@@ -2360,15 +2289,13 @@ def coverage_table(
     """Yield the lines of a table: how many cells of each column are filled, before and after."""
     total = len(outcomes)
     blank = Counter(field for row, _, _ in outcomes for field in row.wanted)
-    new = (new_cells(row, profiles.get(row.username or "")) for row, _, _ in outcomes)
+    new = (new_cells(row, profiles) for row, _, _ in outcomes)
     gained = Counter(itertools.chain.from_iterable(new))
     table: list[tuple[str, ...]] = [("Column", "before", "after", "gained")]
     for field, column in columns.items():
         filled = total - blank[field]
-        cells = [
-            f"{count:>{len(str(total))}}/{total} {count / (total or 1):>4.0%}"
-            for count in (filled, filled + gained[field])
-        ]
+        counts = (filled, filled + gained[field])
+        cells = [f"{n:>{len(str(total))}}/{total} {n / (total or 1):>4.0%}" for n in counts]
         table.append((printable(column.header), *cells, f"{gained[field]:+}"))
     widths = [max(map(len, cells)) for cells in zip(*table)]
     for title, before, after, gain in table:
@@ -2491,7 +2418,10 @@ def enrich(args: argparse.Namespace, waiter: Waiter, console: Console) -> int:
     fields = ("username", "category_name", "biography")
     named = {field: header for field, header in zip(fields, flags) if header is not None}
     # It may come from a pipe.
-    sheet = waiter.wait_for("reading the list", read_sheet, args.input, named)
+    try:
+        sheet = waiter.wait_for("reading the list", read_sheet, args.input, named)
+    except UnusableError as error:
+        raise UnusableError(f"{printable(args.input)} {error}") from None
     # A link is written where it points.
     args.output = Path(os.path.realpath(args.output))
     args.report = args.report and Path(os.path.realpath(args.report))
@@ -2514,33 +2444,31 @@ def open_run(args: argparse.Namespace, waiter: Waiter, source: Source, sheet: Sh
     Raises UnusableError, StoppedError and Interrupted from the check, and OSError.
     """
     cache = Cache(args.cache_dir / CACHE_FILE)
-    longest_wait = max(LONGEST_WAIT, args.batch_pause)
     path, has_batches = args.cache_dir / PROGRESS_FILE, args.batch_pause > 0
+    longest_wait = max(LONGEST_WAIT, args.batch_pause)
     progress = Progress(path, len(sheet.rows), longest_wait, has_batches)
-    # Whether everything can be written is found out now, not after a night.
-    output = write_output(args.output, sheet, cache.profiles, b"")
-    if args.report:
-        outcomes = [outcome(row, source, cache.profiles, {}) for row in sheet.rows]
-        write_report(args.report, outcomes, cache.profiles)
-    progress.save()
-    log_columns(sheet)
-    limiter = RateLimiter(args.rate_limit, waiter, progress)
-    client = Client(source, limiter, waiter)
-    cached = {} if args.force else cache.profiles
+    client = Client(source, RateLimiter(args.rate_limit, waiter, progress), waiter)
     first_row: dict[str, int] = {}
+    cached = {} if args.force else cache.profiles
     for index, row in enumerate(sheet.rows[: args.limit]):
         if row.username and outcome(row, source, cached, {}).status in STILL_OPEN:
             first_row.setdefault(row.username, index)
+    fetch_queue = FetchQueue(first_row, 0 if args.force else progress.rows_done)
+    run = Enrichment(sheet, client, cache, progress, fetch_queue, args)
+    # Whether everything can be written is found out now, not after a night.
+    run.write_output()
+    run.write_report()
+    progress.save()
+    log_columns(sheet)
     if first_row:
-        if pause := limiter.blocked_for():
+        if pause := progress.blocked_for():
             log.info("Resuming an earlier pause: %s", format_wait(pause))
         source.check_set_up(client)
         if args.force:
             cache.set_aside()
             progress.rows_done = 0
             log.info("--force: if this run stops half-way, resume it WITHOUT --force")
-    queue = FetchQueue(first_row, progress.rows_done)
-    return Enrichment(sheet, client, cache, progress, queue, args, output)
+    return run
 
 
 def run_and_log(run: Enrichment, console: Console) -> int:
@@ -2554,7 +2482,8 @@ def run_and_log(run: Enrichment, console: Console) -> int:
         log.info("At %g a minute%s: about %s", rate, f", with {batches}" if pauses else "", end)
         if hint := run.client.source.plan_hint:
             log.info("%s", hint.format(clock_time_in(run.eta())))
-    console.position = run.position
+    total = len({row.username for row in run.rows if row.username})
+    console.position = lambda: (total - run.queue.left(), total, run.eta())
     code, why, unsaved = EXIT_DONE, "", []
     try:
         run.fetch_all()
@@ -2590,7 +2519,10 @@ def last_words(
         return "Done: every profile is settled, and everything is saved"
     ended = "Done"
     if why:
-        ended = f"{why[:1].upper()}{why[1:]}. Stopped at {run.next_row()}"
+        place = "the end"
+        if username := next(iter(run.queue.waiting), None):
+            place = f"row {run.rows[run.queue.first_row[username]].number} (@{username})"
+        ended = f"{why[:1].upper()}{why[1:]}. Stopped at {place}"
     paths = ", ".join(dict.fromkeys(printable(error.filename) for error in unsaved))
     saved = f"everything but {paths} is saved" if paths else "everything is saved"
     what_helps = []

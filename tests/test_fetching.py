@@ -495,6 +495,18 @@ def test_not_found_in_two_passes_that_are_not_running_is_not_gone(world: Any) ->
     assert flickers not in world.cache, "what was said in the second pass was undone"
 
 
+def test_what_an_outage_took_back_of_a_pass_is_no_reason_for_another(with_known: Any) -> None:
+    world, names = with_known, with_known.live(*NAMES[:8])
+    blocked, gone = names[0], [*names[2:4], *names[5:7]]
+    first_pass = [*["401"] * 4, "live", "404", "404", "live", "404", "404", "live"]
+    outage = ["404"] * 6
+    answer_with(world, *first_pass, *outage, "live", "live", *["404"] * 4, "live")
+    assert world.run(*FLAGS).code == 0
+    assert sorted(world.gone) == gone
+    known_ones, fetched_again = 3, 2 * [blocked, *gone]
+    assert len(world.standin.log) == len(first_pass) + len(fetched_again) + known_ones
+
+
 def test_one_that_an_outage_takes_back_from_the_first_pass_gets_its_tries(with_known: Any) -> None:
     world, names = with_known, with_known.live(NAMES[0])
     answer_with(world, *["401"] * 5, "401", "live", *["500"] * 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -33,22 +34,22 @@ def still(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-class Noted:
-    """Stands for the progress file, which keeps until when nothing is sent."""
+class Noted(ig.Progress):
+    """What a run notes of its waits, in memory only."""
 
     def __init__(self, blocked_for: float) -> None:
+        super().__init__(Path("nowhere"), 0, longest_wait=0.0, has_batches=False)
         self.not_before = ig.Deadline.after(blocked_for)
-        self.blocks: list[ig.Deadline] = []
+        self.saved: list[ig.Deadline] = []
 
-    def block_until(self, deadline: ig.Deadline) -> None:
-        self.not_before = deadline
-        self.blocks.append(deadline)
+    def save(self) -> None:
+        self.saved.append(self.not_before)
 
 
 class Pace(NamedTuple):
     limiter: ig.RateLimiter
     sent: list[float]
-    blocks: list[ig.Deadline]
+    noted: Noted
 
     def send(self, requests: int, busy: float = 0.0) -> list[float]:
         """Send so many requests, each of which takes `busy` seconds; returns when all were sent."""
@@ -61,7 +62,7 @@ class Pace(NamedTuple):
 
 def pace(rate: float, blocked_for: float = 0.0) -> Pace:
     noted = Noted(blocked_for)
-    return Pace(ig.RateLimiter(rate, ig.Waiter(), noted), [], noted.blocks)
+    return Pace(ig.RateLimiter(rate, ig.Waiter(), noted), [], noted)
 
 
 def most_in_a_minute(moments: list[float]) -> int:
@@ -146,11 +147,11 @@ def test_while_requests_are_held_back_nothing_is_sent_and_the_longest_wait_count
     still: Clock,
 ) -> None:
     bucket = pace(60)
-    bucket.limiter.block_for(100)
-    bucket.limiter.block_for(50)
-    assert [block.wall for block in bucket.blocks] == [1e9 + 100]
+    bucket.noted.block_for(100)
+    bucket.noted.block_for(50)
+    assert [block.wall for block in bucket.noted.saved] == [1e9 + 100]
     assert 100 <= bucket.send(1)[0] <= 105
-    assert bucket.limiter.blocked_for() == 0
+    assert bucket.noted.blocked_for() == 0
 
 
 def test_a_wait_of_an_earlier_run_goes_on(still: Clock) -> None:
