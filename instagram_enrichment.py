@@ -35,8 +35,7 @@ The words that they share:
     outage          the time in which not even a known profile is answered; the run pauses
     pass            fetching once what is open; what may have failed by chance gets another
 
-Only an answer about a profile is ever cached; a block or a network error never is. It runs on Linux
-and macOS.
+Only an answer about a profile is ever cached; a block or a network error never is.
 """
 
 from __future__ import annotations
@@ -98,11 +97,7 @@ class StoppedError(Exception):
 
 
 class Interrupted(BaseException):
-    """SIGINT, SIGTERM or SIGHUP ended a wait."""
-
-    def __init__(self, signum: signal.Signals) -> None:
-        super().__init__(signum)
-        self.signum = signum
+    """A signal, its argument, ended a wait."""
 
 
 # ==================================================================================================
@@ -199,8 +194,6 @@ LABEL = re.compile(  # of check boxes, links, totals and headers; numbers, count
     r"profile|instagram|insta|ig|followed|contacted|posted|pending|active|inactive|"
     r"[\d._]*\d[._]*(?:k|m|b|mn|mio?|mil|tsd)?|www\.[\w.-]*|[\w.-]*\.(?:com|net|org)(?:\.\w\w)?)\.?"
 )
-
-
 # What a handle cell holds, if it is usable or says that there is none; else a word on why it isn't.
 ADDRESS, MENTION, WORD = "the address of a profile", "an @name", "a bare word"
 EMPTY, ELSEWHERE = "empty or none", "on another network"
@@ -222,11 +215,14 @@ def parse_handle(cell: str) -> tuple[str | None, str]:
         return None, "a number, a website or a label"
     else:
         names, kind = [word], WORD
-    usernames = set(map(parse_username, names))
+    # One period at its end ends a sentence; several say that the rest of the name was cut off.
+    usernames = {name.rstrip("/").lower().removesuffix(".") for name in names}
     if len(usernames) > 1:
         return None, "more than one name"
     username = usernames.pop()
-    return username, kind if username else "not a username"
+    if USERNAME.fullmatch(username) and not username.endswith("."):
+        return username, kind
+    return None, "not a username"
 
 
 def plain(cell: str) -> str:
@@ -235,12 +231,6 @@ def plain(cell: str) -> str:
         visible = "".join(char for char in cell if unicodedata.category(char) != "Cf")
         cell = unicodedata.normalize("NFC", visible).replace("＠", "@")
     return cell.strip()
-
-
-def parse_username(text: str) -> str | None:
-    """Return the username that a text is; None if it isn't one, or one that was cut off: `ana…`."""
-    name = text.rstrip("/").lower().removesuffix(".")
-    return name if USERNAME.fullmatch(name) and not name.endswith(".") else None
 
 
 # ==================================================================================================
@@ -346,10 +336,7 @@ Result = TypeVar("Result")
 
 
 class Deadline(NamedTuple):
-    """A moment that has come when either of two clocks says so.
-
-    The monotonic clock stands still while the machine sleeps; the wall clock may be set back.
-    """
+    """A moment that has come when either clock says so: one stops in sleep, one may be set back."""
 
     wall: float  # epoch seconds
     monotonic: float
@@ -427,10 +414,7 @@ LONGEST_FIRST_WAIT = 60.0  # seconds until a run's first token, however slow the
 
 
 class RateLimiter:
-    """A token bucket with room for one token, empty at the start.
-
-    A pause only notes in `progress` until when nothing is sent; the next request waits for it.
-    """
+    """A token bucket with room for one token, empty at the start; waits for `progress`, too."""
 
     def __init__(self, per_minute: float, waiter: Waiter, progress: Progress) -> None:
         # So that no 60 seconds hold more than one over the limit, however requests are bunched.
@@ -467,10 +451,7 @@ EXCERPT_CHARACTERS = 80  # printed of a response that has neither a message nor 
 
 
 class FetchError(Exception):
-    """There is no data about the profile; only its subclasses are raised.
-
-    The message says what came instead, with the status and the server's own words.
-    """
+    """There is no data; the message says what came instead, with the server's own words."""
 
     try_again = "tomorrow"  # when another run may get the profile
 
@@ -500,10 +481,7 @@ class UnexpectedResponse(FetchError):
 
 
 class SetUpError(UnexpectedResponse):
-    """The user's set-up is wrong; the message says what to do.
-
-    It stops any run if it `is_final`, about the token; else, as it may pass, an unanswered one.
-    """
+    """The set-up is wrong: stops any run if `is_final`, else one in which nobody was answered."""
 
     def __init__(self, message: str, is_final: bool) -> None:
         super().__init__(message)
@@ -589,7 +567,7 @@ def parse_json(text: bytes | str) -> Any:
         return None
 
 
-USED_UP = 95.0  # percent of what a rolling hour allows
+USED_UP = 95.0  # percent of what a rolling hour allows, in X-App-Usage
 USED_UP_WAIT = 300.0  # seconds for which nothing is sent then
 REGAIN_ACCESS = re.compile(r'"estimated_time_to_regain_access"\s*:\s*"?(\d+)')
 
@@ -597,8 +575,7 @@ REGAIN_ACCESS = re.compile(r'"estimated_time_to_regain_access"\s*:\s*"?(\d+)')
 def requested_wait(headers: Mapping[str, str]) -> float:
     """Return the seconds for which a response asks us to wait: 4 hours at most, 0 if it doesn't.
 
-    Read from the seconds of Retry-After (RFC 9110) and, as Meta's page "Rate limiting" has them,
-    from the minutes of X-Business-Use-Case-Usage and the percentages of X-App-Usage.
+    Sources: RFC 9110, Retry-After (only in seconds); Meta, "Rate limiting".
     """
     minutes = REGAIN_ACCESS.findall(headers.get("X-Business-Use-Case-Usage", ""))
     seconds = re.findall(r"^\s*(\d+)", headers.get("Retry-After", ""))
@@ -635,8 +612,7 @@ class Source:
 # Web address
 # ==================================================================================================
 
-# The address and the app id are those of Instagram's own web client, as a browser's network tab
-# shows them.
+# Address and app id of Instagram's own web client, as a browser's network tab shows them.
 API_URL = "https://www.instagram.com/api/v1/users/web_profile_info/"
 APP_ID = "936619743392459"
 USER_AGENT = (
@@ -748,8 +724,7 @@ No profile could be fetched yet. This may be a rate limit, which passes; or the 
 # Graph API
 # ==================================================================================================
 
-# From Meta's pages "Business Discovery", "IG User", "Access Tokens: debugging", "Rate limiting" and
-# "Error codes".
+# From Meta's pages "Business Discovery", "IG User", "Access Tokens" and "Error codes".
 GRAPH_URL = "https://graph.facebook.com/v25.0/"
 ACCOUNT_ID = re.compile(r"[0-9]{1,30}")
 NOT_SHOWN, NOT_SHOWN_SUBCODE = 110, 2207013  # personal, age-restricted or gone
@@ -808,10 +783,7 @@ SET_UP_PROBLEMS: Sequence[tuple[Collection[int] | None, str, str, str]] = (
 
 
 def parse_account(response: Response) -> tuple[str, str]:
-    """Return the id and the `@username` of the one account that a response of me/accounts shows.
-
-    Raises UnusableError if it shows none or several, else a FetchError.
-    """
+    """Return the id and `@username` of the account shown; raises UnusableError if it isn't one."""
     pages = response.payload.get("data")
     if response.status != 200 or not isinstance(pages, list):
         raise graph_error(response)
@@ -851,11 +823,7 @@ def graph_error(response: Response) -> FetchError:
 
 
 class GraphApi(Source):
-    """Meta's Business Discovery, as the user's own professional account.
-
-    It shows professional accounts only. `account_id` is the numeric id of the user's account; if it
-    is empty, the access token tells it.
-    """
+    """Meta's Business Discovery of professional accounts, as the user's own: "" if not known."""
 
     name = "Instagram's official API"
     fields = frozenset({"full_name", "biography", "follower_count", "is_business"})
@@ -887,8 +855,8 @@ class GraphApi(Source):
 
     def url(self, username: str) -> str:
         fields = "{username,name,biography,followers_count}"
-        discovery = f"business_discovery.username({username}){fields}"
-        return f"{GRAPH_URL}{self._account_id}?fields={discovery}"
+        account = f"{GRAPH_URL}{self._account_id}"
+        return f"{account}?fields=business_discovery.username({username}){fields}"
 
     def parse(self, username: str, response: Response) -> dict[str, Any]:
         """Return the profile fields; of an account that is not professional, its `error` alone."""
@@ -971,13 +939,12 @@ class Client:
     def fetch(self, username: str, send: Callable[..., dict[str, Any]]) -> Profile:
         """Fetch a profile with `send` or `send_once`; raises as they do."""
         parse = functools.partial(self.source.parse, username)
-        values = send(f"@{username}", self.source.url(username), parse)
-        return Profile.fetched_now(username, values)
+        return Profile.fetched_now(username, send(f"@{username}", self.source.url(username), parse))
 
     def send(self, label: str, url: str, parse: Callable[[Response], Result]) -> Result:
-        """Send a request, which the log calls `label`, again after a block or a network error.
+        """Send a request, again after a block or a network error; returns what `parse` does.
 
-        Returns and raises what `parse` does; also NetworkError, Interrupted and OSError.
+        Raises what it does, NetworkError, Interrupted and OSError; `label` is for the log.
         """
         result: Result = self._retrying(self.send_once, label, url, parse)
         return result
@@ -1211,10 +1178,7 @@ def part_path(path: Path) -> Path:
 
 
 def write_atomic(path: Path, data: bytes, like: Path | None = None) -> None:
-    """Write a file beside `path`, sync it, and move it there; raises OSError, with the path.
-
-    It gets the permissions of `like`, by default those of the file that it replaces.
-    """
+    """Write a file beside `path`, sync it, and move it there, with the permissions of `like`."""
     part = part_path(path)
     with naming(path):
         try:
@@ -1242,9 +1206,8 @@ def keep_copy(path: Path, data: bytes, suffix: str, why: str) -> None:
 class Cache:
     """The profiles fetched so far: username -> Profile in memory, one JSON object on disk.
 
-    The file has one entry a line; a new profile is one line more. If it was changed or removed by
-    another program, it is written anew from memory, and what it held is kept as a copy. All methods
-    raise OSError; what the file held stays whole then.
+    If another program has changed or removed the file, it is written anew from memory, and what it
+    held is kept as a copy. All methods raise OSError; what the file held stays whole then.
     """
 
     def __init__(self, path: Path) -> None:
@@ -1366,9 +1329,8 @@ def is_about_profile(entry: Mapping[str, Any]) -> bool:
 class Progress:
     """What a run leaves to the next; its methods raise OSError.
 
-    `rows_done` counts the rows from the top that are done, `batch_count` the fetches of the batch,
-    if there are batches. `not_before` is when requests may be sent again: in `longest_wait` seconds
-    at the most, as the clock may have been set back.
+    `rows_done` counts the rows from the top that are done, `batch_count` the fetches of the batch.
+    `not_before` is when requests may be sent: in `longest_wait` at most, if the clock was set back.
     """
 
     def __init__(self, path: Path, rows: int, longest_wait: float, has_batches: bool) -> None:
@@ -1436,8 +1398,8 @@ def lock(folder: Path) -> Iterator[None]:
             file.seek(0)
             process = file.read().decode("ascii", "replace").strip()
             how = f", or stop it with: kill {process}" if process.isdecimal() else ""
-            what = f"another run is using {printable(folder)}"
-            raise UnusableError(f"{what}: wait until it ends{how}") from None
+            what = f"another run is using {printable(folder)}: wait until it ends{how}"
+            raise UnusableError(what) from None
         with contextlib.suppress(OSError):  # a full disk is no reason not to go on
             file.truncate(0)
             file.write(f"{os.getpid()}\n".encode())
@@ -1527,7 +1489,6 @@ class Column:
         return 3 if NAME_HEADER.fullmatch(self.words) and 3 * marked >= 2 * count > 0 else 0
 
     def __str__(self) -> str:
-        """Show the header and the first values."""
         values = (printable(cell.strip()[:VALUE_CHARACTERS]) for cell in self.cells[:3])
         return f"'{printable(self.header)}' ({', '.join(values) or 'empty'})"
 
@@ -1539,10 +1500,7 @@ def fold(text: str) -> str:
 
 
 def find_handle_column(columns: Sequence[Column], names: Sequence[str]) -> Column:
-    """Return the one candidate of the strongest kind; raises UnusableError with those there are.
-
-    `names` may name a network: the file's name, the headers, and the lines above them.
-    """
+    """Return the candidate, or raise UnusableError; `names` of file and headers name networks."""
     kinds = [column.candidate_kind() for column in columns]
     strongest = min(filter(None, kinds), default=0)
     found = [column for column, kind in zip(columns, kinds) if kind and kind == strongest]
@@ -1707,9 +1665,7 @@ def read_sheet(path: Path, named: Mapping[str, str]) -> Sheet:
     check_header(rows[: header_index + 1])
     header, *rows = rows[header_index:]
     filled = {at: [row.cells[at] for row in rows if row.cells[at].strip()] for at in header.cells}
-    columns = [
-        Column(at, one_line(title), filled[at], len(rows)) for at, title in header.cells.items()
-    ]
+    columns = [Column(at, one_line(header.cells[at]), filled[at], len(rows)) for at in filled]
     to_fill = place_columns(columns, rows, named)
     if "username" in named:
         column = named_column(columns, named["username"], "--username-column")
@@ -1718,11 +1674,11 @@ def read_sheet(path: Path, named: Mapping[str, str]) -> Sheet:
         names = [path.stem, *above.splitlines(), *(each.header for each in columns)]
         column = find_handle_column(others, names)
     handles = read_handles(column, columns, rows, is_named="username" in named)
-    sheet_rows = []
+    read = []
     for row, handle in zip(rows, handles):
         wanted = {field: to.header for field, to in to_fill.items() if not row.cell(to).strip()}
-        sheet_rows.append(Row(row.number, row.text, {}, row.cell(column), *handle, wanted))
-    return Sheet(text, delimiter, above, header, sheet_rows, below, column.header, to_fill)
+        read.append(Row(row.number, row.text, {}, row.cell(column), *handle, wanted))
+    return Sheet(text, delimiter, above, header, read, below, column.header, to_fill)
 
 
 def find_header(text: str) -> tuple[str, int, int]:
@@ -1753,10 +1709,7 @@ def score(delimiter: str, rows: Sequence[Sequence[str]]) -> tuple[float, ...]:
 
 
 def index_of_header(rows: Sequence[Sequence[str]]) -> int:
-    """Return the index of the header: the first row that is filled more than half as far as any.
-
-    So that `,,Instagram,,` above it isn't the header, half as many cells have to be filled, too.
-    """
+    """Return the index of the first row that is filled more than half as far and much as any."""
     filled = [[at for at, cell in enumerate(row, 1) if cell.strip()] for row in rows]
     far, most = max(max(each, default=0) for each in filled), max(map(len, filled))
     fits = (2 * max(each, default=0) > far and 2 * len(each) >= most for each in filled)
@@ -1774,9 +1727,7 @@ def read_rows(text: str, delimiter: str, width: int) -> Iterator[Row]:
         blank_lines, line, _ = split_raw(text[start:end])
         number += 1 + len(LINE_END.findall(blank_lines))
         if '"' in line and not closes_quotes(line, delimiter):
-            raise UnusableError(
-                f'opens a quote (") in row {number} and does not close it: close or remove it there'
-            )
+            raise UnusableError(f'has an open quote (") in row {number}: close or remove it there')
         yield Row(number, text[start:end], cells)
         start = end
 
@@ -1833,10 +1784,7 @@ def place_columns(
 def read_handles(
     column: Column, columns: Sequence[Column], rows: Iterable[Row], is_named: bool
 ) -> list[tuple[str | None, str]]:
-    """Read the handle of each row; none where it can't be told that the name is on Instagram.
-
-    That is a bare word where nothing calls the column one of handles, and another platform's row.
-    """
+    """Read the handle of each row; none if its platform is another, or a word may be no handle."""
     names_instagram = NAMES_INSTAGRAM.search(column.words)
     allows_words = is_named or names_instagram or HANDLE_HEADER.fullmatch(column.words)
     is_certain = names_instagram and not OTHER_NETWORK_HEADER.search(column.words)
@@ -1956,10 +1904,7 @@ class Enrichment:
         return [outcome(row, source, profiles, errors) for row in rows]
 
     def fetch_all(self) -> None:
-        """Fetch the profiles of the queue, in passes, until there is nothing more to try.
-
-        Raises Interrupted, StoppedError, SetUpError, and OSError if something can't be saved.
-        """
+        """Fetch the queue, in passes; raises Interrupted, StoppedError, SetUpError and OSError."""
         while self.queue.waiting:
             self.fetch_next()
             if not self.queue.waiting:
@@ -2023,8 +1968,7 @@ class Enrichment:
     def pause_if_out(self, error: FetchError) -> None:
         """Pause until a known profile is answered, after five failures, the last an `error`.
 
-        If it is answered at once, the failures were about those profiles. Where none is known,
-        pause once: the next profile of the queue tells.
+        Where none is known, pause once: the next profile of the queue tells.
         """
         known = self.cache.known()
         failure = check_known_profile(self.client, known) if known else error
@@ -2087,15 +2031,12 @@ class Enrichment:
         return errors
 
     def write_output(self) -> None:
-        """Write the input plus what is cached, and keep a copy of what somebody typed into it.
-
-        That is told by what this run wrote last, or else by lines that are found nowhere else.
-        """
-        path, last = self.args.output, self.output
+        """Write the input plus what is cached, and keep a copy of what somebody typed into it."""
+        path = self.args.output
         new, old = self.sheet.render(self.cache.profiles), read_if_exists(path)
-        if last:
-            is_foreign = old not in (b"", new, last)
-        else:
+        if self.output:
+            is_foreign = old not in (b"", new, self.output)
+        else:  # it is an earlier run's
             lines = {b"", *new.splitlines(), *self.sheet.text.encode().splitlines()}
             is_foreign = not lines.issuperset(old.splitlines())
         if is_foreign:
@@ -2224,10 +2165,8 @@ def describe(profile: Profile, fields: Collection[str]) -> str:
         return ERRORS[profile.error]
     biography = clean(profile.biography or "")
     bio = f"bio of {len(biography)} characters" if biography else "no bio"
-    if "category_name" not in fields:
-        return bio
-    category = printable(clean(profile.category_name or ""))
-    return f"{category or 'no category'}, {bio}"
+    category = printable(clean(profile.category_name or "")) or "no category"
+    return f"{category}, {bio}" if "category_name" in fields else bio
 
 
 def log_columns(sheet: Sheet) -> None:
@@ -2239,8 +2178,7 @@ def log_columns(sheet: Sheet) -> None:
         f"'{printable(column.header)}'{' (new)' if column.is_new else ''}"
         for column in sheet.columns.values()
     )
-    number = sheet.header.number
-    below = f"; the header is row {number}" if number > 1 else ""
+    below = f"; the header is row {sheet.header.number}" if sheet.header.number > 1 else ""
     handles = f"'{printable(sheet.handle_header)}' ({first}{more})"
     log.info("Columns: handles from %s, to fill %s%s", handles, to_fill, below)
 
@@ -2248,24 +2186,19 @@ def log_columns(sheet: Sheet) -> None:
 def count_by_status(outcomes: Iterable[Outcome]) -> str:
     """Return how many rows have which status: `12 filled, 3 not found`."""
     counts = Counter(status for _, status, _ in outcomes)
-    present = (status for status in Status if counts[status])
-    return ", ".join(f"{counts[each]} {each.value.replace('_', ' ')}" for each in present)
+    return ", ".join(f"{counts[s]} {s.value.replace('_', ' ')}" for s in Status if counts[s])
 
 
-def log_plan(
-    outcomes: Sequence[Outcome], to_fetch: int, source: Source, columns: Mapping[str, Column]
-) -> None:
+def log_plan(outcomes: Sequence[Outcome], to_fetch: int, source: Source, sheet: Sheet) -> None:
     """Log how many rows have which status, and how many profiles are fetched from where."""
-    others = [each.header for field, each in columns.items() if field not in source.fields]
+    others = [each.header for field, each in sheet.columns.items() if field not in source.fields]
     nothing = f" (nothing for {printable(', '.join(others))})" if others else ""
     rows = f"{counted(len(outcomes), 'row')}: {count_by_status(outcomes)}"
     profiles = counted(to_fetch, "profile")
     log.info("Plan: %s; %s to fetch from %s%s", rows, profiles, source.name, nothing)
 
 
-def log_summary(
-    outcomes: Sequence[Outcome], columns: Mapping[str, Column], profiles: Mapping[str, Profile]
-) -> None:
+def log_summary(outcomes: Sequence[Outcome], sheet: Sheet, profiles: Mapping[str, Profile]) -> None:
     """Log the coverage before and after, the categories, the counts, and who is still open."""
     usernames = {row.username for row, _, _ in outcomes if row.username in profiles}
     names = (clean(profiles[username or ""].category_name or "") for username in usernames)
@@ -2273,7 +2206,7 @@ def log_summary(
     most = sorted(categories, key=lambda name: (-categories[name], name))[:MOST_CATEGORIES]
     named = ", ".join(f"{printable(name)} {categories[name]}" for name in most)
     more = " …" if len(categories) > len(most) else ""
-    table = "\n  ".join(coverage_table(outcomes, columns, profiles))
+    table = "\n  ".join(coverage_table(outcomes, sheet, profiles))
     log.info("Coverage:\n  %s%s", table, f"\n\n  Categories: {named}{more}" if named else "")
     log.info("%s: %s", counted(len(outcomes), "row"), count_by_status(outcomes))
     in_vain = {row.username: why for row, status, why in outcomes if why and status in STILL_OPEN}
@@ -2284,7 +2217,7 @@ def log_summary(
 
 
 def coverage_table(
-    outcomes: Sequence[Outcome], columns: Mapping[str, Column], profiles: Mapping[str, Profile]
+    outcomes: Sequence[Outcome], sheet: Sheet, profiles: Mapping[str, Profile]
 ) -> Iterator[str]:
     """Yield the lines of a table: how many cells of each column are filled, before and after."""
     total = len(outcomes)
@@ -2292,7 +2225,7 @@ def coverage_table(
     new = (new_cells(row, profiles) for row, _, _ in outcomes)
     gained = Counter(itertools.chain.from_iterable(new))
     table: list[tuple[str, ...]] = [("Column", "before", "after", "gained")]
-    for field, column in columns.items():
+    for field, column in sheet.columns.items():
         filled = total - blank[field]
         counts = (filled, filled + gained[field])
         cells = [f"{n:>{len(str(total))}}/{total} {n / (total or 1):>4.0%}" for n in counts]
@@ -2439,10 +2372,7 @@ def enrich(args: argparse.Namespace, waiter: Waiter, console: Console) -> int:
 
 
 def open_run(args: argparse.Namespace, waiter: Waiter, source: Source, sheet: Sheet) -> Enrichment:
-    """Read the state, write the first output, check the set-up, and put the run together.
-
-    Raises UnusableError, StoppedError and Interrupted from the check, and OSError.
-    """
+    """Read the state, write the first output, check the set-up; raises what that does, OSError."""
     cache = Cache(args.cache_dir / CACHE_FILE)
     path, has_batches = args.cache_dir / PROGRESS_FILE, args.batch_pause > 0
     longest_wait = max(LONGEST_WAIT, args.batch_pause)
@@ -2474,7 +2404,7 @@ def open_run(args: argparse.Namespace, waiter: Waiter, source: Source, sheet: Sh
 def run_and_log(run: Enrichment, console: Console) -> int:
     """Run to the end, or as far as it goes; save, and log the result. Returns the exit code."""
     started = Deadline.after(0.0)
-    log_plan(run.outcomes(run.rows), len(run.queue.waiting), run.client.source, run.sheet.columns)
+    log_plan(run.outcomes(run.rows), len(run.queue.waiting), run.client.source, run.sheet)
     if run.queue.waiting:
         pauses, pause = run.pauses_ahead(), format_duration(run.args.batch_pause)
         batches = f"{counted(pauses, 'pause')} of {pause} between batches of {run.args.batch_size}"
@@ -2488,8 +2418,8 @@ def run_and_log(run: Enrichment, console: Console) -> int:
     try:
         run.fetch_all()
     except Interrupted as interrupted:
-        code = EXIT_SIGNALLED + interrupted.signum
-        why = f"Interrupted by {interrupted.signum.name}"
+        code = EXIT_SIGNALLED + interrupted.args[0]
+        why = f"Interrupted by {interrupted.args[0].name}"
     except OSError as error:
         why, unsaved = f"Could not save ({format_os_error(error)})", [error]
     except SetUpError as error:
@@ -2499,7 +2429,7 @@ def run_and_log(run: Enrichment, console: Console) -> int:
     if why:
         unsaved += run.save()
     outcomes = run.outcomes(run.rows)
-    log_summary(outcomes, run.sheet.columns, run.cache.profiles)
+    log_summary(outcomes, run.sheet, run.cache.profiles)
     requests = counted(run.client.requests_sent, "request")
     log.info("%s in %s", requests, format_duration(-started.remaining()))
     is_open = any(status in STILL_OPEN for _, status, _ in outcomes)
@@ -2509,11 +2439,9 @@ def run_and_log(run: Enrichment, console: Console) -> int:
     return code
 
 
-def last_words(
-    run: Enrichment, outcomes: Sequence[Outcome], why: str, unsaved: Iterable[OSError]
-) -> str:
+def last_words(run: Enrichment, rows: list[Outcome], why: str, unsaved: list[OSError]) -> str:
     """Say where and why the run has ended, whether everything is saved, and how to go on."""
-    counts = Counter(status for _, status, _ in outcomes)
+    counts = Counter(status for _, status, _ in rows)
     still_open = sum(counts[status] for status in STILL_OPEN)
     if not why and not still_open:
         return "Done: every profile is settled, and everything is saved"
@@ -2534,9 +2462,9 @@ def last_words(
         what_helps.append(f"run the same command again{when}{force}")
     if counts[Status.WITHHELD]:
         what_helps.append(run.client.source.withheld_hint.format(counts[Status.WITHHELD]))
-    rows = f"{still_open} of {counted(len(outcomes), 'row')} still open"
+    left = f"{still_open} of {counted(len(rows), 'row')} still open"
     goal = "to resume" if why else "to get them"
-    return f"{ended}, with {rows}; {saved}; {goal}: {'; '.join(what_helps)}"
+    return f"{ended}, with {left}; {saved}; {goal}: {'; '.join(what_helps)}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -2558,9 +2486,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.error("Stopped before the first profile: %s", error)
         return EXIT_INCOMPLETE
     except Interrupted as interrupted:
-        signal_name = interrupted.signum.name
-        log.error("Interrupted by %s before the first profile; nothing is lost", signal_name)
-        return EXIT_SIGNALLED + interrupted.signum
+        (signum,) = interrupted.args
+        log.error("Interrupted by %s before the first profile; nothing is lost", signum.name)
+        return EXIT_SIGNALLED + int(signum)
     finally:
         console.erase_line()
         log.removeFilter(without_secrets)
