@@ -250,6 +250,7 @@ PROXY_LOGIN = re.compile(r"(?<=//)(?:[^/\s]*|[^/\s@]*:\S*)@")  # not the @ of in
 HIDDEN = "[hidden]"
 
 
+@functools.lru_cache(maxsize=100_000)  # each text is asked for several times a checkpoint
 def clean(text: str) -> str:
     """Make a stranger's text fit for a cell: one line of 500 characters, no formula; may be ""."""
     encodable = text.encode("utf-8", "replace").decode()
@@ -652,7 +653,7 @@ def refuses(response: Response) -> bool:
 WEB_OUTCOMES: Sequence[tuple[Callable[[Response], object], type[FetchError], str]] = (
     (lambda r: SERVER_FAILED.search(r.said), NetworkError, "server error"),
     (lambda r: r.status == 400 and WITHHELD_MESSAGE.search(r.said), Withheld, "withheld"),
-    (lambda r: RESTRICTED.match(r.title or r.said), Withheld, "withheld"),
+    (lambda r: RESTRICTED.match(r.title) or RESTRICTED.match(r.said), Withheld, "withheld"),
     (lambda r: r.status == 200 and r.json == {"status": "ok"}, Withheld, "withheld, no data"),
     (lambda r: r.status in (401, 403, 429), Blocked, "blocked"),
     (lambda r: BLOCK_MESSAGE.search(r.said) or refuses(r), Blocked, "blocked"),
@@ -823,7 +824,7 @@ def graph_error(response: Response) -> FetchError:
 
 
 class GraphApi(Source):
-    """Meta's Business Discovery of professional accounts, as the user's own: "" if not known."""
+    """Meta's Business Discovery, as the user's own account; if its id is "", the token tells it."""
 
     name = "Instagram's official API"
     fields = frozenset({"full_name", "biography", "follower_count", "is_business"})
