@@ -1628,7 +1628,7 @@ def new_cells(row: Row, profiles: Mapping[str, Profile]) -> dict[str, str]:
     profile = profiles.get(row.username or "")
     if profile is None or profile.error:
         return {}
-    texts = {field: clean(getattr(profile, field) or "") for field in row.wanted}
+    texts = {field: clean(str(getattr(profile, field) or "")) for field in row.wanted}
     return {field: text for field, text in texts.items() if text}
 
 
@@ -2248,9 +2248,10 @@ DESCRIPTION = """\
 Fill the GENRE and Details columns of a CSV with the category and biography
 of each Instagram profile: slowly, resumably, without losing any."""
 EPILOG = f"""\
-A rate limit of 10 is recommended. GENRE and Details are added where missing.
---graph-api fetches as your own professional account, with the access token in
-{TOKEN_VARIABLE}; its numeric id may follow, else the token tells it.
+A rate limit of 10 is recommended; a batch pause of 0 is none. GENRE and
+Details are added where missing. --graph-api fetches as your own professional
+account, with the access token in {TOKEN_VARIABLE}; its numeric id
+may follow, else the token tells it.
 
 exit codes: 0 every profile settled; 1 finished or stopped with profiles still
 open: run the same command again; 2 unusable arguments, input or set-up,
@@ -2307,9 +2308,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("-v", "--verbose", action="store_true", help="debug logging (default: off)")
     add("-b", "--batch-size", type=count, default=100, help="profiles per batch (default: 100)")
     add("--batch-pause", type=seconds, default=1800, help="seconds between batches (default: 1800)")
-    add("--username-column", help="header of the handle column (default: found by itself)")
-    add("--genre-column", help="header of the column for the category (default: GENRE)")
-    add("--details-column", help="header of the column for the biography (default: Details)")
+    found = "header of the handles (default: found by itself)"
+    add("--username-column", dest="username", metavar="HEADER", help=found)
+    for field, (default, flag) in TO_FILL.items():
+        add(flag, dest=field, metavar="HEADER", help=f"column to fill (default: {default})")
     add("--report", type=Path, metavar="CSV", help="what became of each row (default: none)")
     api = "fetch from Meta's official API (default: off)"
     add("--graph-api", nargs="?", const="", type=account_id, metavar="IG_USER_ID", help=api)
@@ -2348,9 +2350,7 @@ def check_path(flag: str, path: Path, args: argparse.Namespace) -> None:
 def enrich(args: argparse.Namespace, waiter: Waiter, console: Console) -> int:
     """Do what the command line asks for; returns the exit code. Raises what `open_run` does."""
     source = WebAddress() if args.graph_api is None else GraphApi(args.graph_api, access_token())
-    flags = (args.username_column, args.genre_column, args.details_column)
-    fields = ("username", "category_name", "biography")
-    named = {field: header for field, header in zip(fields, flags) if header is not None}
+    named = {f: name for f in ("username", *TO_FILL) if (name := getattr(args, f)) is not None}
     # It may come from a pipe.
     try:
         sheet = waiter.wait_for("reading the list", read_sheet, args.input, named)
