@@ -410,7 +410,7 @@ class Waiter:
 # ==================================================================================================
 
 JITTER = (2.0, 4.0)  # seconds between taking a token and sending the request
-BUNCHING = 2.5  # seconds by which the jitter and latency of two requests may differ
+BUNCHING = JITTER[1] - JITTER[0] + 0.5  # seconds by which jitter and latency of two may differ
 LONGEST_FIRST_WAIT = 60.0  # seconds until a run's first token, however slow the rate
 
 
@@ -793,7 +793,7 @@ def parse_account(response: Response) -> tuple[str, str]:
         names.append(f"'{page.get('name', '?')}'")
         account = as_object(page.get("instagram_business_account"))
         if ACCOUNT_ID.fullmatch(account_id := str(account.get("id", ""))):
-            accounts[account_id] = called = printable(f"@{account.get('username', account_id)}")
+            accounts[account_id] = called = printable(f"@{account.get('username') or account_id}")
             choices[account_id] = f"{account_id}  for {called} (Page {printable(names[-1])})"
     if not accounts:
         shown = printable(", ".join(names))
