@@ -15,7 +15,7 @@ The sections, in the order in which a profile travels:
     Web address     the first source: Instagram's public web API
     Graph API       the second source: Meta's official API
     HTTP            one request at a time, and the retries
-    Fetching        the queue and its passes, and known profiles
+    Fetching        the queue and its passes
     State on disk   cache, progress and lock
     Columns         which column holds the handles
     CSV             the list, in and out
@@ -272,7 +272,10 @@ def printable(text: object) -> str:
 def hide_secrets(text: str) -> str:
     """Return a text without the access token, and without the login in a proxy's address."""
     token = os.environ.get(TOKEN_VARIABLE, "")
-    for start in {token[:SECRET_START], urllib.parse.quote(token, safe="")[:SECRET_START]}:
+    for start in {
+        token[:SECRET_START],
+        urllib.parse.quote(os.fsencode(token), safe="")[:SECRET_START],
+    }:
         if len(start) > 3:  # a shorter one is in too many words
             text = re.sub(re.escape(start) + r"[^\s'\"]*", HIDDEN, text)
     return PROXY_LOGIN.sub(f"{HIDDEN}@", text)
@@ -448,6 +451,7 @@ HTML = re.compile(r"(?i)<html|<!doctype html")
 TITLE = re.compile(r"(?i)<title[^<>]*>([^<]*)")
 SCRIPT_GUARD = b"for (;;);"  # before JSON that is not to be read by other sites
 MESSAGE_CHARACTERS = 1000  # that are searched for the words of a block
+BLOCKED_STATUSES = (401, 403, 429)
 EXCERPT_CHARACTERS = 80  # printed of a response that has neither a message nor a title
 
 
@@ -615,7 +619,6 @@ class Source:
 
 # Address and app id of Instagram's own web client, as a browser's network tab shows them.
 API_URL = "https://www.instagram.com/api/v1/users/web_profile_info/"
-APP_ID = "936619743392459"
 USER_AGENT = (
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/131.0 Safari/537.36"
@@ -627,9 +630,8 @@ BLOCK_MESSAGE = re.compile(
     r"(?i)checkpoint|challenge|feedback|(?<![a-z])log[\s_-]?in|please wait|try again later"
     r"|problem with your request"
 )
-BLOCK_ERROR = 1357004
 BLOCK_REDIRECT = re.compile(  # to the front page, or to one of these
-    r"(?:https?://[^/?#]+)?/?(?:[?#].*)?|.*/(?:login|challenge|checkpoint|suspended)(?:[/?#].*)?",
+    r"(?:(?:https?:)?//[^/?#]+)?/?(?:[?#].*)?|.*/(?:login|challenge|checkpoint|suspended)(?:[/?#].*)?",
     re.IGNORECASE | re.DOTALL,
 )
 LOGIN_TITLE = re.compile(r"(?i)\blog[\s_-]?in(?:to)?\b|\bsign[\s_-]?in\b|challenge|checkpoint")
@@ -641,12 +643,14 @@ def user_of(response: Response) -> dict[str, Any]:
 
 
 def refuses(response: Response) -> bool:
-    """Return whether JSON asks for a login, or leads elsewhere; so do errors without a user."""
+    """Return whether a response asks for a login or to wait, leads elsewhere, or has but errors."""
     payload = response.payload
     has_errors = response.status in (200, 404) and not user_of(response) and payload.get("errors")
+    said = response.title if response.page else repr(response.body[:MESSAGE_CHARACTERS])
+    asks_to_wait = response.status == 404 and re.search("(?i)please wait|try again later", said)
     is_guarded = response.body.startswith(SCRIPT_GUARD)
-    leads_away = is_guarded and ("redirect" in payload or payload.get("error") == BLOCK_ERROR)
-    return bool(payload.get("require_login") or has_errors or leads_away)
+    leads_away = is_guarded and ("redirect" in payload or payload.get("error") == 1357004)
+    return bool(payload.get("require_login") or has_errors or asks_to_wait or leads_away)
 
 
 # What a response without data about the profile means: the first row that applies.
@@ -655,7 +659,7 @@ WEB_OUTCOMES: Sequence[tuple[Callable[[Response], object], type[FetchError], str
     (lambda r: r.status == 400 and WITHHELD_MESSAGE.search(r.said), Withheld, "withheld"),
     (lambda r: RESTRICTED.match(r.title) or RESTRICTED.match(r.said), Withheld, "withheld"),
     (lambda r: r.status == 200 and r.json == {"status": "ok"}, Withheld, "withheld, no data"),
-    (lambda r: r.status in (401, 403, 429), Blocked, "blocked"),
+    (lambda r: r.status in BLOCKED_STATUSES, Blocked, "blocked"),
     (lambda r: BLOCK_MESSAGE.search(r.said) or refuses(r), Blocked, "blocked"),
     (lambda r: r.redirect and BLOCK_REDIRECT.fullmatch(r.redirect), Blocked, "blocked, a redirect"),
     (lambda r: r.page and LOGIN_TITLE.search(r.title), Blocked, "blocked, a login page"),
@@ -695,7 +699,7 @@ class WebAddress(Source):
 
     name = "Instagram's web address"
     headers: Mapping[str, str] = {
-        "x-ig-app-id": APP_ID,
+        "x-ig-app-id": "936619743392459",
         "User-Agent": USER_AGENT,
         "Accept": "*/*",
         "Accept-Language": "en-US,en;q=0.9",
@@ -728,7 +732,6 @@ No profile could be fetched yet. This may be a rate limit, which passes; or the 
 # From Meta's pages "Business Discovery", "IG User", "Access Tokens" and "Error codes".
 GRAPH_URL = "https://graph.facebook.com/v25.0/"
 ACCOUNT_ID = re.compile(r"[0-9]{1,30}")
-NOT_SHOWN, NOT_SHOWN_SUBCODE = 110, 2207013  # personal, age-restricted or gone
 RATE_LIMIT_CODES = (4, 17, 32, 341, 368, 613, *range(80000, 80015))
 TRANSIENT_CODES = (-1, 1, 2)
 TOKEN_CODES = (102, 190)
@@ -739,9 +742,7 @@ CHAPTER = 'README, "Set up the official API"'
 NEW_TOKEN = f"Make a new one, and put it into {TOKEN_VARIABLE} ({CHAPTER}, steps 4 to 6)"
 OTHER_TOKEN = f"It is cut short, or of another kind than the Graph API Explorer's. {NEW_TOKEN}"
 ROLE = f"Your Facebook account needs a role on the Page (step 2). {NEW_TOKEN}"
-DASHBOARD = (
-    "Its dashboard on developers.facebook.com says what Meta wants: often developer verification"
-)
+DASHBOARD = "Its dashboard on developers.facebook.com says what Meta wants (developer verification)"
 UNSIGNED = "Switch off 'Require app secret' in the advanced settings of your app"
 NEW_APP = f"Make an app of the type Business, and a token of it ({CHAPTER}, steps 3 to 6)"
 RIGHT_ID = (
@@ -862,11 +863,12 @@ class GraphApi(Source):
     def parse(self, username: str, response: Response) -> dict[str, Any]:
         """Return the profile fields; of an account that is not professional, its `error` alone."""
         user = as_object(response.payload.get("business_discovery"))
-        error = as_object(response.payload.get("error"))
-        if error.get("code") == NOT_SHOWN or error.get("error_subcode") == NOT_SHOWN_SUBCODE:
-            return {"error": NOT_PROFESSIONAL}
         if response.status != 200 or not user:
-            raise graph_error(response)
+            meaning, error = graph_error(response), as_object(response.payload.get("error"))
+            is_not_shown = error.get("code") == 110 or error.get("error_subcode") == 2207013
+            if is_not_shown and type(meaning) is UnexpectedResponse:
+                return {"error": NOT_PROFESSIONAL}  # personal, age-restricted or gone
+            raise meaning
         if not is_about(username, user):
             raise UnexpectedResponse("data about another profile (200)")
         return {
@@ -884,7 +886,6 @@ class GraphApi(Source):
 SOCKET_TIMEOUT = 30.0  # seconds of silence
 RESPONSE_TIMEOUT = 60.0  # seconds for one response in all, head and body
 RESPONSE_BYTES = 10 * 1024 * 1024
-CHUNK_BYTES = 4096
 KEEP_ALIVE = 30.0  # seconds; a router may have forgotten a connection that was idle for longer
 TRIES = 4
 FAILURES_IN_A_ROW = 5  # of whatever profiles: we may be blocked
@@ -981,6 +982,7 @@ class Client:
         """
         results: queue.SimpleQueue[Response | NetworkError] = queue.SimpleQueue()
         get = functools.partial(results.get, timeout=RESPONSE_TIMEOUT)
+        self._waiter.wait_for("waiting for an answer", lambda: None)  # a signal may have come
         try:
             threading.Thread(target=self._receive, args=(url, results), daemon=True).start()
             result = self._waiter.wait_for("waiting for an answer", get)
@@ -1000,11 +1002,12 @@ class Client:
             with get(url, allow_redirects=False) as response:
                 self.is_reached = True
                 body = bytearray()
-                for chunk in response.iter_content(CHUNK_BYTES):
-                    body += chunk
-                    if len(body) > RESPONSE_BYTES or deadline.remaining() < 0:
-                        results.put(NetworkError("a response that is too long or too slow"))
-                        return
+                is_block = response.status_code in BLOCKED_STATUSES  # however torn its body is
+                with contextlib.suppress(*[Exception] * is_block):
+                    for chunk in response.iter_content(4096):
+                        body += chunk
+                        if len(body) > RESPONSE_BYTES or deadline.remaining() < 0:
+                            raise OSError("a response that is too long or too slow")
             results.put(Response(response.status_code, response.headers, bytes(body)))
         except Exception as error:  # noqa: BLE001 - whatever a broken response raises
             results.put(NetworkError(describe_failure(error)))
@@ -1041,22 +1044,6 @@ LEAST_PAUSE = 60.0  # seconds of a pause in an outage
 LONGEST_NETWORK_PAUSE = 900.0  # seconds; trying the network again bothers nobody
 GIVE_UP_AFTER = 24 * 3600.0  # seconds of an outage in which the machine was awake
 GIVE_UP_UNKNOWN_AFTER = 4 * 3600.0  # the same, where no profile is known
-
-
-def check_known_profile(client: Client, known: Sequence[str]) -> FetchError | None:
-    """Fetch a known profile, drawn at random, once; returns what came instead of an answer."""
-    username = random.choice(known)
-    try:
-        client.fetch(username, client.send_once)
-    except Withheld:
-        pass
-    except FetchError as error:
-        if isinstance(error, SetUpError) and error.is_final:
-            raise
-        log.info("Known profile @%s failed, too: %s", username, error)
-        return error
-    log.info("Known profile @%s is answered: we are not blocked", username)
-    return None
 
 
 class FetchQueue:
@@ -1877,8 +1864,6 @@ def render_report(outcomes: Iterable[Outcome], profiles: Mapping[str, Profile]) 
 # The run
 # ==================================================================================================
 
-FIRST_GUESS = 10  # profiles that the estimate adds to those fetched so far, with a request each
-
 
 @dataclass
 class Enrichment:
@@ -1913,10 +1898,10 @@ class Enrichment:
         self.cache_gone()
         if self.queue.fetched:
             self.checkpoint()
-        if len(self.rows) == len(self.sheet.rows):
-            self.progress.finish()
-        else:
+        if len(self.rows) < len(self.sheet.rows):
             self.progress.advance_to(len(self.rows))
+        elif self.queue.fetched or not self.progress.batch_count:  # else the batch goes on
+            self.progress.finish()
 
     def fetch_next(self) -> None:
         """Fetch the next profile of the queue, after the pause that may be due before it."""
@@ -1953,8 +1938,7 @@ class Enrichment:
             self.queue.note_answer(error)
             return f"left open: {error}"
         except FetchError as error:
-            if isinstance(error, SetUpError) and (error.is_final or not self.queue.has_answered):
-                raise
+            self.stop_if_final(error)
             if not self.client.is_reached:
                 what = f"{self.client.source.name} can't be reached ({error})"
                 raise StoppedError(
@@ -1966,13 +1950,32 @@ class Enrichment:
         self.queue.note_answer()
         return describe(profile, self.client.source.fields)
 
+    def check_known(self, known: Sequence[str]) -> FetchError | None:
+        """Fetch a known profile, drawn at random, once; returns what came instead of an answer."""
+        username = random.choice(known)
+        try:
+            self.client.fetch(username, self.client.send_once)
+        except Withheld:
+            pass
+        except FetchError as error:
+            self.stop_if_final(error)
+            log.info("Known profile @%s failed, too: %s", username, error)
+            return error
+        log.info("Known profile @%s is answered: we are not blocked", username)
+        return None
+
+    def stop_if_final(self, error: FetchError) -> None:
+        """Raise an error of the set-up, unless it may pass: somebody was answered in this run."""
+        if isinstance(error, SetUpError) and (error.is_final or not self.queue.has_answered):
+            raise error
+
     def pause_if_out(self, error: FetchError) -> None:
         """Pause until a known profile is answered, after five failures, the last an `error`.
 
         Where none is known, pause once: the next profile of the queue tells.
         """
         known = self.cache.known()
-        failure = check_known_profile(self.client, known) if known else error
+        failure = self.check_known(known) if known else error
         if failure:
             self.queue.undo_failures()
         while failure:
@@ -1980,7 +1983,7 @@ class Enrichment:
             if not known:
                 self.client.failures = FAILURES_IN_A_ROW - 1
                 return
-            failure = check_known_profile(self.client, known)
+            failure = self.check_known(known)
         self.queue.confirm_failures()
 
     def pause_in_outage(self, error: FetchError, give_up_after: float) -> None:
@@ -2001,7 +2004,7 @@ class Enrichment:
     def cache_gone(self) -> None:
         """Cache those that are gone as not found, if a known profile is answered now."""
         gone = self.queue.gone()
-        if gone and not check_known_profile(self.client, self.cache.known()):
+        if gone and not self.check_known(self.cache.known()):
             for username in gone:
                 self.cache.add(Profile.fetched_now(username, {"error": NOT_FOUND}))
             log.info("Not found in two passes running, so gone: %d", len(gone))
@@ -2062,7 +2065,7 @@ class Enrichment:
 
     def eta(self) -> float:
         """Return the seconds until the end of the run, with the pauses to come."""
-        mean = (self.requests + FIRST_GUESS) / (self.queue.fetched + FIRST_GUESS)
+        mean = (self.requests + 10) / (self.queue.fetched + 10)  # as if ten had taken one each
         gap: float = max(60 / self.args.rate_limit, sum(JITTER) / 2)  # a token, or a longer jitter
         pauses: float = self.pauses_ahead() * self.args.batch_pause
         return self.progress.blocked_for() + self.queue.left() * mean * gap + pauses
@@ -2240,7 +2243,6 @@ def coverage_table(
 # Command line
 # ==================================================================================================
 
-SLOWEST_RATE = 0.001  # requests a minute: less than two a day
 PASTED_TOKEN = re.compile(r"\bEAA\w+")  # as Meta's access tokens begin
 EXIT_DONE, EXIT_INCOMPLETE, EXIT_UNUSABLE = 0, 1, 2
 EXIT_SIGNALLED = 128  # plus the signal's number, as shells do
@@ -2295,7 +2297,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    rate = bounded(float, SLOWEST_RATE, "a number of requests a minute")
+    rate = bounded(float, 0.001, "a number of requests a minute")
     count = bounded(int, 1, "a whole number")
     seconds = bounded(float, 0, "a number of seconds")
     add = parser.add_argument
@@ -2446,12 +2448,10 @@ def last_words(run: Enrichment, rows: list[Outcome], why: str, unsaved: list[OSE
     still_open = sum(counts[status] for status in STILL_OPEN)
     if not why and not still_open:
         return "Done: every profile is settled, and everything is saved"
-    ended = "Done"
-    if why:
-        place = "the end"
-        if username := next(iter(run.queue.waiting), None):
-            place = f"row {run.rows[run.queue.first_row[username]].number} (@{username})"
-        ended = f"{why[:1].upper()}{why[1:]}. Stopped at {place}"
+    place = "the end"
+    if username := next(iter(run.queue.waiting), None):
+        place = f"row {run.rows[run.queue.first_row[username]].number} (@{username})"
+    ended = f"{why[:1].upper()}{why[1:]}. Stopped at {place}" if why else "Done"
     paths = ", ".join(dict.fromkeys(printable(error.filename) for error in unsaved))
     saved = f"everything but {paths} is saved" if paths else "everything is saved"
     what_helps = []

@@ -50,6 +50,12 @@ MEANINGS: dict[type[ig.FetchError], tuple[Sequence[str], Sequence[Answer]]] = {
             says(503, "Please wait a few minutes"),
             (400, {}, b"About this request: " + b"x" * 80 + b". " + PLEASE_WAIT),
             *((404, {}, PLEASE_WAIT), (404, HTML, LOGIN_PAGE)),
+            *(
+                data(404, each)
+                for each in (PLEASE_WAIT.decode(), {"error": {"message": "Please wait"}})
+            ),
+            (404, HTML, b"<html><title>Please wait a few minutes</title></html>"),
+            redirect("//www.instagram.com/"),
             *(page(LOGIN_PAGE.upper()), page(b"<html><title lang='en'>Sign-in</title></html>")),
             *map(titled, ("Log into Instagram", "Log in • Instagram", "Challenge required")),
             *((200, {}, b'for (;;);{"error":1357004}'), (200, {}, b'for (;;);{"redirect":null}')),
@@ -328,3 +334,13 @@ def test_requests_are_anonymous_and_look_like_the_web_client(
         assert headers["user-agent"].startswith("Mozilla/5.0")
         assert "accept" in headers
         assert {"cookie", "authorization"}.isdisjoint(headers)
+
+
+@pytest.mark.parametrize("status", [401, 403, 429])
+def test_a_refusal_is_one_even_if_its_body_is_torn(world: Any, status: int) -> None:
+    world.live("one", "two")
+    torn = {"Content-Encoding": "gzip", "Retry-After": "600"}
+    world.standin.burst.extend(["live", (status, torn, b"not gzip")])
+    log = world.run().log
+    assert f"@two: blocked ({status})" in log
+    assert 600 <= world.standin.gaps[1] < 620 and world.all_live

@@ -246,6 +246,30 @@ def test_an_error_of_the_set_up_stops_a_run_that_has_no_answer_yet_after_one_req
     assert (saved if flags == FLAG else "error: ") in last
 
 
+@pytest.mark.parametrize("before", [["4"] * 5, ["300"] * 5])
+def test_a_known_profile_that_meets_an_error_of_the_set_up_stops_such_a_run_too(
+    graph: Any, cached_entry: Any, before: list[str]
+) -> None:
+    graph.remember(cached_entry(NAMES[29]))
+    graph.standin.burst.extend([*before, *["10"] * 9])
+    assert graph.run(*FLAG).code == 2
+    assert graph.standin.requests == 6
+
+
+NO_WORDS_OF_THE_PROFILE = {
+    "status 429": graph_error(429, 110),
+    "status 500": graph_error(500, 110),
+    "transient": graph_error(400, 110, is_transient=True),
+    "another code": graph_error(400, 190, error_subcode=2207013),
+}
+
+
+@pytest.mark.parametrize("answer", NO_WORDS_OF_THE_PROFILE.values(), ids=NO_WORDS_OF_THE_PROFILE)
+def test_a_failure_that_has_the_code_of_no_professional_is_a_failure(answer: Any) -> None:
+    with pytest.raises(ig.FetchError):
+        ig.GraphApi("1", "token").parse("x", ig.Response(*answer))
+
+
 @pytest.mark.parametrize("kind", FINAL)
 @pytest.mark.parametrize("before", [["live"], ["live", *["300"] * 5], [NOT_SHOWN]])
 def test_an_error_of_the_token_stops_any_run_at_once(graph: Any, kind: str, before: Any) -> None:

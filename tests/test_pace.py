@@ -373,6 +373,20 @@ def test_a_batch_counts_fetches_and_the_last_one_ends_without_a_pause(world: Any
     assert result.log.count("Batch of 5 done: pausing 30 min, until ") == 3
 
 
+def test_a_run_with_nothing_to_fetch_leaves_the_batch_as_it_is(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = world.live(*NAMES[:20])
+    monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", "EAAtest")
+    world.input.write_text("Handle,GENRE,Details\n" + "".join(f"@{name},,x\n" for name in names))
+    assert world.run_and_interrupt(30, "-b", "10").code == 130
+    count = progress(world)["batch_count"]
+    assert "; 0 profiles to fetch" in world.run("--graph-api", "1", "-b", "10").log
+    assert progress(world)["batch_count"] == count > 3
+    assert world.run("-b", "10").code == 0
+    assert pauses_after(world) == [10]
+
+
 def test_a_batch_counts_a_fetch_once_in_whichever_pass_and_whatever_came_of_it(world: Any) -> None:
     names = world.live(*NAMES[:7])
     world.standin.behaviour = {names[0]: "404", names[1]: "asset deleted", names[4]: "500"}

@@ -118,3 +118,12 @@ def test_a_secret_among_the_flags_is_not_repeated(world: Any, monkeypatch: Any, 
     code, log = world.run(*flags.split())
     assert code == 2
     assert_kept(world, log, "S3cret")
+
+
+def test_a_token_that_is_no_text_is_no_reason_to_fail(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.live("one")
+    monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", "EAAB\udce9")
+    assert world.run().code == 0
+    assert world.run("--graph-api", "1").code == 2

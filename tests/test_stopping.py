@@ -72,6 +72,22 @@ def test_a_signal_outside_of_a_wait_lands_in_the_next_one(
     assert_stopped_well(world, result, signum)
 
 
+def test_after_a_signal_no_request_is_sent(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.live(*NAMES)
+    original, calls = ig.RateLimiter.wait_before_request, []
+
+    def wait(limiter: ig.RateLimiter) -> None:
+        original(limiter)
+        calls.append(1)
+        if len(calls) == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ig.RateLimiter, "wait_before_request", wait)
+        assert world.run().code == 130
+    assert len(world.standin.log) == 3
+
+
 def test_of_two_signals_outside_of_a_wait_the_first_counts(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
