@@ -2076,7 +2076,6 @@ class Enrichment:
 # ==================================================================================================
 
 FIRST_SHOWN = 3  # handles, from which a person sees that it is the right column
-MOST_CATEGORIES = 10  # that are named at the end
 MOST_OPEN = 20  # profiles that are named at the end
 ERASE = "\r\033[K\033[J"  # the line, and what of it a terminal made narrower has wrapped
 WIDEST_BAR, NARROWEST_BAR = 30, 5  # characters
@@ -2207,7 +2206,7 @@ def log_summary(outcomes: Sequence[Outcome], sheet: Sheet, profiles: Mapping[str
     usernames = {row.username for row, _, _ in outcomes if row.username in profiles}
     names = (clean(profiles[username or ""].category_name or "") for username in usernames)
     categories = Counter(filter(None, names))
-    most = sorted(categories, key=lambda name: (-categories[name], name))[:MOST_CATEGORIES]
+    most = sorted(categories, key=lambda name: (-categories[name], name))[:10]
     named = ", ".join(f"{printable(name)} {categories[name]}" for name in most)
     more = " …" if len(categories) > len(most) else ""
     table = "\n  ".join(coverage_table(outcomes, sheet, profiles))
@@ -2461,11 +2460,12 @@ def last_words(run: Enrichment, rows: list[Outcome], why: str, unsaved: list[OSE
         when = "" if why else f" {times.pop() if len(times) == 1 else 'tomorrow'}"
         force = ", but WITHOUT --force" if run.args.force else ""
         what_helps.append(f"run the same command again{when}{force}")
-    if counts[Status.WITHHELD]:
-        what_helps.append(run.client.source.withheld_hint.format(counts[Status.WITHHELD]))
+    withheld = [row for row, status, _ in rows if status is Status.WITHHELD]
+    if others := sum(row.username not in run.cache.profiles for row in withheld):
+        what_helps.append(run.client.source.withheld_hint.format(others))
     left = f"{still_open} of {counted(len(rows), 'row')} still open"
     goal = "to resume" if why else "to get them"
-    return f"{ended}, with {left}; {saved}; {goal}: {'; '.join(what_helps)}"
+    return f"{ended}, with {left}; {saved}; {goal}: {'; '.join(what_helps) or 'no way now'}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -256,6 +256,17 @@ def test_a_known_profile_that_meets_an_error_of_the_set_up_stops_such_a_run_too(
     assert graph.standin.requests == 6
 
 
+def test_who_is_known_to_be_no_professional_is_not_sent_to_the_api_again(graph: Any) -> None:
+    personal, other = graph.live(*NAMES[:2])
+    graph.standin.users[personal]["is_business_account"] = False
+    assert graph.run(*FLAG, "--limit", "1").code == 0
+    graph.standin.behaviour = dict.fromkeys((personal, other), "asset deleted")
+    last = "with {} rows still open; everything is saved; to get them: {}"
+    both = graph.run().log
+    assert last.format("2 of 2", "--graph-api for those of the 1 withheld that are") in both
+    assert graph.run("--limit", "1").log.endswith(": no way now\n")
+
+
 NO_WORDS_OF_THE_PROFILE = {
     "status 429": graph_error(429, 110),
     "status 500": graph_error(500, 110),
