@@ -30,9 +30,9 @@ The words that they share:
     settled         a profile of which the source has nothing more to give
     open            a profile that is not settled, and could fill an empty cell
     withheld        an open profile that exists, but that the source does not show us
-    answered        a profile with data, or that is withheld: we are not blocked
+    answered        a profile with data, withheld or not professional: we are not blocked
     known profile   a cached profile with data, so that it is known to exist
-    outage          the time in which not even a known profile is answered; the run pauses
+    outage          the time in which nobody is answered, not even a known profile; the run pauses
     pass            fetching once what is open; what may have failed by chance gets another
 
 Only an answer about a profile is ever cached; a block or a network error never is.
@@ -421,7 +421,7 @@ class RateLimiter:
     """A token bucket with room for one token, empty at the start; waits for `progress`, too."""
 
     def __init__(self, per_minute: float, waiter: Waiter, progress: Progress) -> None:
-        # So that no 60 seconds hold more than one over the limit, however requests are bunched.
+        # So 60 seconds and the bunching hold floor(rate) + 1 requests: one over the limit at most.
         self._refill = max(60 / per_minute, (60 + BUNCHING) / math.floor(per_minute + 1))
         self._waiter = waiter
         self.progress = progress
@@ -785,7 +785,7 @@ SET_UP_PROBLEMS: Sequence[tuple[Collection[int] | None, str, str, str]] = (
 
 
 def parse_account(response: Response) -> tuple[str, str]:
-    """Return the id and `@username` of the account shown; raises UnusableError if it isn't one."""
+    """Return the one account's id and `@username`; raises UnusableError for none or several."""
     pages = response.payload.get("data")
     if response.status != 200 or not isinstance(pages, list):
         raise graph_error(response)
@@ -917,8 +917,8 @@ def describe_failure(error: Exception) -> str:
 class Client:
     """Sends requests at the limiter's pace, and waits for as long as their responses ask.
 
-    `failures` counts the responses in a row that were no answer about a profile; at five, nothing
-    is tried again. `is_reached` is whether any response has begun to come back.
+    `failures` counts the requests in a row, tries included, without an answered profile; at five,
+    nothing is tried again. `is_reached` is whether any response has begun to come back.
     """
 
     def __init__(self, source: Source, limiter: RateLimiter, waiter: Waiter) -> None:
@@ -952,7 +952,7 @@ class Client:
         return result
 
     def send_once(self, label: str, url: str, parse: Callable[[Response], Result]) -> Result:
-        """Send a request, once it may be sent; takes, returns and raises as `send`."""
+        """Send a request a single time, when it may be sent; returns and raises as `send`."""
         self.wait_while_blocked()
         self.limiter.wait_before_request()
         self.requests_sent += 1
@@ -1003,7 +1003,7 @@ class Client:
                 self.is_reached = True
                 body = bytearray()
                 is_block = response.status_code in BLOCKED_STATUSES  # however torn its body is
-                with contextlib.suppress(*[Exception] * is_block):
+                with contextlib.suppress(Exception) if is_block else contextlib.nullcontext():
                     for chunk in response.iter_content(4096):
                         body += chunk
                         if len(body) > RESPONSE_BYTES or deadline.remaining() < 0:
@@ -1092,7 +1092,7 @@ class FetchQueue:
 
     def undo_failures(self) -> None:
         """Put the profiles that failed in a row to the end, as if they had not been fetched."""
-        for username, earlier in reversed(self._in_a_row):
+        for username, earlier in reversed(self._in_a_row):  # one may be in it twice
             if isinstance(self.errors.pop(username), NotFound):
                 self._not_found_in[username].pop()
             if earlier:
@@ -1296,7 +1296,7 @@ def parse_cache(data: bytes) -> dict[str, Profile]:
         except (ValueError, RecursionError):
             continue
         if any(isinstance(value, dict) and is_about_profile(value) for value in entry.values()):
-            continue  # a torn entry that has swallowed the next ones: skip to its first one
+            continue  # a torn entry with the next ones in it, or a wrapper: skip to the first one
         position = end
         username = start[1].lower()
         is_text = not NOT_UTF8.search(text, start.start(), end)
@@ -1488,7 +1488,7 @@ def fold(text: str) -> str:
 
 
 def find_handle_column(columns: Sequence[Column], names: Sequence[str]) -> Column:
-    """Return the candidate, or raise UnusableError; `names` of file and headers name networks."""
+    """Return the candidate or raise UnusableError; `names` (file, headers) may name a network."""
     kinds = [column.candidate_kind() for column in columns]
     strongest = min(filter(None, kinds), default=0)
     found = [column for column, kind in zip(columns, kinds) if kind and kind == strongest]
@@ -1697,7 +1697,7 @@ def score(delimiter: str, rows: Sequence[Sequence[str]]) -> tuple[float, ...]:
 
 
 def index_of_header(rows: Sequence[Sequence[str]]) -> int:
-    """Return the index of the first row that is filled more than half as far and much as any."""
+    """Return the index of the first row over half as far, and at least half as full, as any."""
     filled = [[at for at, cell in enumerate(row, 1) if cell.strip()] for row in rows]
     far, most = max(max(each, default=0) for each in filled), max(map(len, filled))
     fits = (2 * max(each, default=0) > far and 2 * len(each) >= most for each in filled)
@@ -1811,7 +1811,7 @@ class Status(Enum):
     NOT_FOUND = NOT_FOUND.lower()
     NOT_PROFESSIONAL = NOT_PROFESSIONAL.lower()
     WITHHELD = "withheld"
-    OPEN = "open"  # fetched in vain; the detail says why
+    OPEN = "open"  # and fetched in vain; the detail says why
     PENDING = "pending"  # not fetched yet
     NO_HANDLE = "no_handle"  # the detail says why
 
@@ -1900,7 +1900,7 @@ class Enrichment:
             self.checkpoint()
         if len(self.rows) < len(self.sheet.rows):
             self.progress.advance_to(len(self.rows))
-        elif self.queue.fetched or not self.progress.batch_count:  # else the batch goes on
+        elif self.queue.fetched or not self.progress.batch_count:  # else the batch before goes on
             self.progress.finish()
 
     def fetch_next(self) -> None:
@@ -1981,7 +1981,7 @@ class Enrichment:
         while failure:
             self.pause_in_outage(failure, GIVE_UP_AFTER if known else GIVE_UP_UNKNOWN_AFTER)
             if not known:
-                self.client.failures = FAILURES_IN_A_ROW - 1
+                self.client.failures = FAILURES_IN_A_ROW - 1  # the next one is the fifth
                 return
             failure = self.check_known(known)
         self.queue.confirm_failures()
@@ -2349,7 +2349,7 @@ def check_path(flag: str, path: Path, args: argparse.Namespace) -> None:
 
 
 def enrich(args: argparse.Namespace, waiter: Waiter, console: Console) -> int:
-    """Do what the command line asks for; returns the exit code. Raises what `open_run` does."""
+    """Do what the command line asks for; raises UnusableError, StoppedError and Interrupted."""
     source = WebAddress() if args.graph_api is None else GraphApi(args.graph_api, access_token())
     named = {f: name for f in ("username", *TO_FILL) if (name := getattr(args, f)) is not None}
     # It may come from a pipe.
@@ -2405,7 +2405,7 @@ def open_run(args: argparse.Namespace, waiter: Waiter, source: Source, sheet: Sh
 
 def run_and_log(run: Enrichment, console: Console) -> int:
     """Run to the end, or as far as it goes; save, and log the result. Returns the exit code."""
-    started = Deadline.after(0.0)
+    started = Deadline.after(0.0)  # so that -started.remaining() is the time since
     log_plan(run.outcomes(run.rows), len(run.queue.waiting), run.client.source, run.sheet)
     if run.queue.waiting:
         pauses, pause = run.pauses_ahead(), format_duration(run.args.batch_pause)
