@@ -128,8 +128,15 @@ def test_force_starts_at_the_top_and_does_not_fetch_early(world: Any) -> None:
     world.standin.burst.extend(["live", (429, {"Retry-After": "3600"}, b"")])
     assert world.run_and_interrupt(60, "-r", "20").code == 130
     sent = world.standin.log[-1].time
+    rows_done = []
+
+    def watch(name: str) -> None:
+        rows_done.append(json.loads(world.progress_file.read_text())["last_processed_index"])
+
+    world.standin.watch = watch
     assert world.run("--force").code == 0
     assert world.standin.names[2:] == names
+    assert rows_done == [0, 1, 2, 3]
     assert world.standin.log[2].time - sent >= HOUR
 
 
