@@ -451,7 +451,6 @@ HTML = re.compile(r"(?i)<html|<!doctype html")
 TITLE = re.compile(r"(?i)<title[^<>]*>([^<]*)")
 SCRIPT_GUARD = b"for (;;);"  # before JSON that is not to be read by other sites
 MESSAGE_CHARACTERS = 1000  # that are searched for the words of a block
-BLOCKED_STATUSES = (401, 403, 429)
 EXCERPT_CHARACTERS = 80  # printed of a response that has neither a message nor a title
 
 
@@ -600,6 +599,7 @@ class Source:
     parse: Callable[[str, Response], dict[str, Any]]
     headers: Mapping[str, str]  # of every request; may hold a secret
     fields: frozenset[str]  # the profile fields that it can fill
+    blocked_statuses: tuple[int, ...]  # which are a block whatever the body is, torn ones too
     settled_errors: tuple[str, ...]  # of the `error` of a profile: nothing more is to be got there
     locked_out_hint = ""  # what to tell a user whose first requests are blocked
     withheld_hint = ""  # what fetches profiles that it withholds, `{}` of them
@@ -659,7 +659,7 @@ WEB_OUTCOMES: Sequence[tuple[Callable[[Response], object], type[FetchError], str
     (lambda r: r.status == 400 and WITHHELD_MESSAGE.search(r.said), Withheld, "withheld"),
     (lambda r: RESTRICTED.match(r.title) or RESTRICTED.match(r.said), Withheld, "withheld"),
     (lambda r: r.status == 200 and r.json == {"status": "ok"}, Withheld, "withheld, no data"),
-    (lambda r: r.status in BLOCKED_STATUSES, Blocked, "blocked"),
+    (lambda r: r.status in WebAddress.blocked_statuses, Blocked, "blocked"),
     (lambda r: BLOCK_MESSAGE.search(r.said) or refuses(r), Blocked, "blocked"),
     (lambda r: r.redirect and BLOCK_REDIRECT.fullmatch(r.redirect), Blocked, "blocked, a redirect"),
     (lambda r: r.page and LOGIN_TITLE.search(r.title), Blocked, "blocked, a login page"),
@@ -705,6 +705,7 @@ class WebAddress(Source):
         "Accept-Language": "en-US,en;q=0.9",
     }
     fields = frozenset(FIELD_TYPES) - {"fetched_at", "error"}
+    blocked_statuses: tuple[int, ...] = (401, 403, 429)
     settled_errors = (NOT_FOUND,)
     locked_out_hint = """\
 No profile could be fetched yet. This may be a rate limit, which passes; or the web address may be
@@ -811,7 +812,7 @@ def graph_error(response: Response) -> FetchError:
     code = error.get("code") if type(error.get("code")) is int else None
     message = text_of(error, "message")
     where = f"({status if code is None else f'error {code}'}){response.describe(message)}"
-    if status == 429 or code in RATE_LIMIT_CODES:
+    if status in GraphApi.blocked_statuses or code in RATE_LIMIT_CODES:
         return Blocked(f"blocked, a rate limit {where}")
     if 500 <= status < 600 or code in TRANSIENT_CODES or error.get("is_transient") is True:
         return NetworkError(f"server error {where}")
@@ -829,6 +830,7 @@ class GraphApi(Source):
 
     name = "Instagram's official API"
     fields = frozenset({"full_name", "biography", "follower_count", "is_business"})
+    blocked_statuses: tuple[int, ...] = (429,)
     settled_errors = (NOT_FOUND, NOT_PROFESSIONAL)
     plan_hint = (
         "The access token has to last until {}, or longer if Meta's hourly limit is met: one from "
@@ -911,7 +913,7 @@ def describe_failure(error: Exception) -> str:
     reason: BaseException = error
     while reason.__context__:
         reason = reason.__context__
-    return f"{kind}: {printable(str(reason))}"
+    return f"{kind}: {printable(reason)}"
 
 
 class Client:
@@ -981,11 +983,11 @@ class Client:
         It has a thread of its own, which a signal, or a response that drips, can leave behind.
         """
         results: queue.SimpleQueue[Response | NetworkError] = queue.SimpleQueue()
-        get = functools.partial(results.get, timeout=RESPONSE_TIMEOUT)
-        self._waiter.wait_for("waiting for an answer", lambda: None)  # a signal may have come
+        what = "waiting for an answer"
+        self._waiter.wait_for(what, lambda: None)  # a signal may have come
         try:
             threading.Thread(target=self._receive, args=(url, results), daemon=True).start()
-            result = self._waiter.wait_for("waiting for an answer", get)
+            result = self._waiter.wait_for(what, results.get, True, RESPONSE_TIMEOUT)
         except queue.Empty:
             result = NetworkError(f"no whole response within {RESPONSE_TIMEOUT:.0f} s")
         except RuntimeError as error:  # the system has no thread left
@@ -1002,12 +1004,13 @@ class Client:
             with get(url, allow_redirects=False) as response:
                 self.is_reached = True
                 body = bytearray()
-                is_block = response.status_code in BLOCKED_STATUSES  # however torn its body is
+                is_block = response.status_code in self.source.blocked_statuses
                 with contextlib.suppress(Exception) if is_block else contextlib.nullcontext():
                     for chunk in response.iter_content(4096):
                         body += chunk
                         if len(body) > RESPONSE_BYTES or deadline.remaining() < 0:
-                            raise OSError("a response that is too long or too slow")
+                            results.put(NetworkError("a response that is too long or too slow"))
+                            return
             results.put(Response(response.status_code, response.headers, bytes(body)))
         except Exception as error:  # noqa: BLE001 - whatever a broken response raises
             results.put(NetworkError(describe_failure(error)))
@@ -1124,11 +1127,9 @@ class FetchQueue:
 
         Later these are those not found, if the pass has found one that was not found before.
         """
-        kinds: tuple[type[FetchError], ...] = ()
-        if self._pass == 1:
-            kinds = (Blocked, NetworkError)
+        kinds: list[type[FetchError]] = [Blocked, NetworkError] if self._pass == 1 else []
         if is_any_known and (self._pass == 1 or self._has_found):
-            kinds = (*kinds, NotFound)
+            kinds.append(NotFound)
         return self._failed(*kinds)
 
     def _failed(self, *kinds: type[FetchError]) -> list[str]:
@@ -2455,8 +2456,8 @@ def last_words(run: Enrichment, rows: list[Outcome], why: str, unsaved: list[OSE
     saved = f"everything but {paths} is saved" if paths else "everything is saved"
     what_helps = []
     if why or counts[Status.OPEN]:
-        errors = run.queue.errors.values()
-        times = {error.try_again for error in errors if not isinstance(error, Withheld)}
+        in_vain = [row.username or "" for row, status, _ in rows if status is Status.OPEN]
+        times = {run.queue.errors[username].try_again for username in in_vain}
         when = "" if why else f" {times.pop() if len(times) == 1 else 'tomorrow'}"
         force = ", but WITHOUT --force" if run.args.force else ""
         what_helps.append(f"run the same command again{when}{force}")
@@ -2486,10 +2487,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StoppedError as error:
         log.error("Stopped before the first profile: %s", error)
         return EXIT_INCOMPLETE
-    except Interrupted as interrupted:
-        (signum,) = interrupted.args
-        log.error("Interrupted by %s before the first profile; nothing is lost", signum.name)
-        return EXIT_SIGNALLED + int(signum)
+    except Interrupted as stop:
+        log.error("Interrupted by %s before the first profile; nothing is lost", stop.args[0].name)
+        return EXIT_SIGNALLED + int(stop.args[0])
     finally:
         console.erase_line()
         log.removeFilter(without_secrets)

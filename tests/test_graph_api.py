@@ -267,6 +267,13 @@ def test_who_is_known_to_be_no_professional_is_not_sent_to_the_api_again(graph: 
     assert graph.run("--limit", "1").log.endswith(": no way now\n")
 
 
+def test_an_answer_of_403_that_is_torn_is_tried_again(graph: Any) -> None:
+    torn = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    graph.standin.burst.extend(["live", (403, torn, b"not gzip")])
+    assert graph.run(*FLAG, "--limit", "3").code == 0
+    assert graph.standin.names[:3] == [NAMES[0], NAMES[1], NAMES[1]]
+
+
 NO_WORDS_OF_THE_PROFILE = {
     "status 429": graph_error(429, 110),
     "status 500": graph_error(500, 110),

@@ -141,6 +141,7 @@ RUNS: list[Any] = [  # flags, answers, what happens -> code, counts, how it ende
     ("", {1: GEO}, None, 1, "11 filled, 1 withheld", "Done", HINT),
     ("", {1: GEO, 2: "500"}, None, 1, "10 filled, 1 withheld, 1 open", "Done", f"{ONCE}; {HINT}"),
     ("", {1: "500", 2: "418"}, None, 1, "10 filled, 2 open", "Done", f"{NEXT} tomorrow"),
+    ("", {1: "500", 2: "404"}, None, 1, "10 filled, 1 not found, 1 open", "Done", ONCE),
     ("", {1: "401"}, None, 1, "11 filled, 1 open", "Done", f"{NEXT} in an hour"),
     ("--limit 3", {1: "500", 5: "418"}, None, 1, "2 filled, 1 open", "Done", ONCE),
     ("-f", {1: "418"}, remember_all, 1, "11 filled, 1 open", "Done", f"{NEXT} tomorrow{NO_FORCE}"),
