@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ from standin import StandIn, cache_entry
 
 ROUNDS = 3  # of which the fastest counts
 BIOGRAPHY = "The biography of somebody: coffee, mountains and \u2615, write to us " * 2
+HEADER = "Rank,Name ,Country,GENRE,Details,Followers,ER,City,Language,Notes,Rate,Instagram Handle"
+ROW = '{},Name,Spain,"Books\nTravel",,"12,345",1.2%,Lisbon,es,"a note, or two",10,@{}'
 UNITS = {"h": 3600, "min": 60, "s": 1}
 
 
@@ -37,23 +40,14 @@ def write_files(folder: Path, rows: int, cached: int, others: int = 0) -> list[s
     Returns the flags for them.
     """
     names = [f"profile.{number}" for number in range(rows)]
-    header = (
-        "Rank,Name ,Country,GENRE,Details,Followers,ER,City,Language,Notes,Rate,Instagram Handle"
-    )
-    body = "".join(
-        f'{at},Name,Spain,"Books\nTravel",,"12,345",1.2%,Lisbon,es,"a note, or two",10,@{name}\r\n'
-        for at, name in enumerate(names)
-    )
-    (folder / "list.csv").write_bytes(f"{header}\r\n{body}".encode())
+    lines = [HEADER, *(ROW.format(number, name) for number, name in enumerate(names))]
+    (folder / "list.csv").write_bytes("".join(f"{line}\r\n" for line in lines).encode())
     state = folder / "state"
     state.mkdir()
     entries = [*names[:cached], *(f"other.{number}" for number in range(others))]
-    cached_lines = (
-        f'"{name}": {json.dumps(cache_entry(name, biography=BIOGRAPHY))}' for name in entries
-    )
-    (state / "ig_cache.json").write_text(
-        "{\n" + ",\n".join(cached_lines) + "\n" * bool(entries) + "}\n"
-    )
+    known = [f'"{x}": {json.dumps(cache_entry(x, biography=BIOGRAPHY))}' for x in entries]
+    text = ",\n".join(known) + "\n" * bool(known)
+    (state / "ig_cache.json").write_text(f"{{\n{text}}}\n")
     files = {"-i": folder / "list.csv", "-o": folder / "out.csv", "--cache-dir": state}
     return [text for flag, path in files.items() for text in (flag, str(path))]
 
@@ -123,12 +117,14 @@ def planned(log: str) -> int:
     return seconds_in(found[1])
 
 
-# The figures
+# The figures: each yields the headings of its columns, then rows
+
+Rows = Iterator[tuple[object, ...]]
 
 
-def start_up(programs: list[str]) -> None:
-    """Start to end on a list that is cached already, beyond what `--help` takes."""
-    print("\nA fully cached list of 12 columns    program      rows   seconds   peak MB   ms a row")
+def start_up(programs: list[str]) -> Rows:
+    """A fully cached list of 12 columns: start to end, beyond what --help takes."""
+    yield "program", "rows", "seconds", "peak MB", "ms a row"
     for rows in (4_000, 40_000):
         with tempfile.TemporaryDirectory() as folder:
             flags = write_files(Path(folder), rows, rows)
@@ -140,8 +136,7 @@ def start_up(programs: list[str]) -> None:
                     costs[program].append((seconds - idle, peak))
         for number, program in enumerate(programs, 1):
             seconds, peak = min(costs[program])
-            each = seconds / rows * 1000
-            print(f"{number:>44} {rows:>9,} {seconds:>9.2f} {peak:>9.0f} {each:>10.3f}")
+            yield number, rows, f"{seconds:.2f}", f"{peak:.0f}", f"{seconds / rows * 1000:.3f}"
 
 
 def run_alone(command: list[str]) -> tuple[float, float]:
@@ -154,9 +149,9 @@ def run_alone(command: list[str]) -> tuple[float, float]:
     return time.perf_counter() - started, usage.ru_maxrss / 1024
 
 
-def saving(programs: list[str]) -> None:
+def saving(programs: list[str]) -> Rows:
     """A profile, from one request to the next in real time, beside so many that are cached."""
-    print("\nA profile, fetched and saved    program    cached   median ms   ratio to the smallest")
+    yield "program", "cached", "median ms", "to smallest"
     for number, program in enumerate(programs, 1):
         smallest = 0.0
         for others in (100, 1_000, 10_000, 100_000):
@@ -164,43 +159,36 @@ def saving(programs: list[str]) -> None:
             real = live_a_night(program, 400, *flags, others=others).real
             median = statistics.median(b - a for a, b in zip(real, real[1:]))
             smallest = smallest or median
-            ratio = median / smallest
-            print(f"{number:>39} {others:>9,} {median * 1000:>11.3f} {ratio:>12.2f}")
+            yield number, others, f"{median * 1000:.3f}", f"{median / smallest:.2f}"
 
 
-def limiter(programs: list[str]) -> None:
-    print("\nRate limiter    program   allowed/min   achieved/min   efficiency   most in 60 s")
+def limiter(programs: list[str]) -> Rows:
+    """The rate limiter: what it allows and what it achieves, in requests a minute."""
+    yield "program", "allowed", "achieved", "efficiency", "most in 60 s"
     for number, program in enumerate(programs, 1):
         for rate in (5, 10, 20):
             sent = live_a_night(program, 200, "-r", str(rate), "--batch-pause", "0").sent
             achieved = (len(sent) - 1) / (sent[-1] - sent[0]) * 60
             most = max(sum(start <= moment <= start + 60 for moment in sent) for start in sent)
-            share = achieved / rate
-            print(f"{number:>23} {rate:>13} {achieved:>14.2f} {share:>12.3f} {most:>14}")
+            yield number, rate, f"{achieved:.2f}", f"{achieved / rate:.3f}", most
 
 
-def estimate(programs: list[str]) -> None:
-    print(
-        "\nThe plan's estimate    program   profiles   cached   rate   estimate s   took s   ratio"
-    )
+def estimate(programs: list[str]) -> Rows:
+    """The plan's estimate for 425 profiles against what they took, in seconds."""
+    yield "program", "cached", "rate", "estimate", "took", "ratio"
     for number, program in enumerate(programs, 1):
         for cached, rate in ((0, 10), (212, 10), (0, 20), (212, 20)):
             night = live_a_night(program, 425, "-r", str(rate), cached=cached)
             plan = planned(night.log)
-            ratio = plan / night.took
-            print(
-                f"{number:>30} {425:>10} {cached:>8} {rate:>6} {plan:>12} {night.took:>8.0f} "
-                f"{ratio:>7.3f}"
-            )
+            yield number, cached, rate, plan, f"{night.took:.0f}", f"{plan / night.took:.3f}"
 
 
-def nights(programs: list[str]) -> None:
-    """A list of which a share is gone, against the least that its requests and pauses take.
+def nights(programs: list[str]) -> Rows:
+    """A night of 4,015 rows, a share of them gone, against the least that it can take.
 
     With the estimate in the plan, and the one after the first batch, as ratios to what it took.
     """
-    print("\nA night    program    rows   gone   requests   pauses   took h", end="   ")
-    print("to bound   planned   1st batch")
+    yield "program", "gone", "requests", "pauses", "took h", "to bound", "planned", "1st batch"
     for number, program in enumerate(programs, 1):
         for gone in (0.03, 0.3):
             night = live_a_night(program, 4015, "-r", "10", gone=gone)
@@ -209,18 +197,18 @@ def nights(programs: list[str]) -> None:
             line = re.search(r"\[100/4015\] .*? \| (.*?) left", night.log)
             assert line
             after = seconds_in(line[1]) / (night.took - (night.sent[99] - night.sent[0]))
-            print(
-                f"{number:>18} {4015:>7,} {gone:>6.0%} {len(night.sent):>10,} {pauses:>8} "
-                f"{night.took / 3600:>8.2f} {night.took / bound:>10.3f} "
-                f"{planned(night.log) / night.took:>9.3f} {after:>11.3f}"
-            )
+            ratios = (night.took / bound, planned(night.log) / night.took, after)
+            took = f"{night.took / 3600:.2f}"
+            yield number, gone, len(night.sent), pauses, took, *(f"{x:.3f}" for x in ratios)
 
 
 def main(programs: list[str]) -> None:
     for number, program in enumerate(programs, 1):
         print(f"Program {number}: {program}")
-    for figures in (start_up, saving, limiter, estimate, nights):
-        figures(programs)
+    for figure in (start_up, saving, limiter, estimate, nights):
+        print(f"\n{figure.__doc__}", flush=True)
+        for row in figure(programs):
+            print("".join(f"{cell!s:>14}" for cell in row), flush=True)
 
 
 if __name__ == "__main__":

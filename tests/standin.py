@@ -29,23 +29,36 @@ from urllib.parse import parse_qs, urlsplit
 Answer = tuple[int, dict[str, str], bytes]  # status, headers, body
 Chosen = Union[str, Answer]  # by its name, or as it is
 
-PAGE = b"<!DOCTYPE html><html><head><title>Instagram</title></head><body>Sorry</body></html>"
-LOGIN_PAGE = (
-    b"<!DOCTYPE html><html><head><title>Login</title></head>"
-    b'<body><form id="loginForm" action="/accounts/login/ajax/"></form></body></html>'
-)
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+JSON = {"Content-Type": "application/json; charset=utf-8"}
+SCRIPT = {"Content-Type": "application/x-javascript; charset=utf-8"}
+
+
+def html(title: str) -> bytes:
+    return f"<!DOCTYPE html><html><head><title>{title}</title></head><body></body></html>".encode()
+
+
+PAGE, LOGIN_PAGE = html("Instagram"), html("Login")
 
 
 def page(body: bytes) -> Answer:
-    return 200, {"Content-Type": "text/html; charset=utf-8"}, body
+    return 200, HTML, body
+
+
+def redirect(target: str) -> Answer:
+    return 302, {"Location": target}, b""
 
 
 def data(status: int, value: object) -> Answer:
-    return (
-        status,
-        {"Content-Type": "application/json; charset=utf-8"},
-        json.dumps(value).encode(),
-    )
+    return status, JSON, json.dumps(value).encode()
+
+
+def failed(status: int, message: str, **more: object) -> Answer:
+    return data(status, {"message": message, **more, "status": "fail"})
+
+
+def null(**more: object) -> Answer:
+    return data(200, {"data": {"user": None}, **more, "status": "ok"})
 
 
 def user(name: str) -> dict[str, Any]:
@@ -78,115 +91,84 @@ def cache_entry(name: str, **changes: Any) -> dict[str, Any]:
 
 
 WAIT = "Please wait a few minutes before you try again."
+ASSET = "Asset asset://laser.provider/ig_business_category_subvertical has been deleted."
+ADULTS = "You must be 18 years old or over to see this profile"
 ANSWERS: dict[str, Answer] = {
-    "401": data(
-        401, {"message": WAIT, "require_login": True, "igweb_rollout": True, "status": "fail"}
-    ),
+    # Blocked
+    "401": failed(401, WAIT, require_login=True, igweb_rollout=True),
     "401 without a message": (401, {}, b""),
-    "429": data(429, {"message": "rate limited", "status": "fail"}),
-    "429 html": (429, {"Content-Type": "text/html"}, PAGE),
-    "403": data(403, {"message": "forbidden", "status": "fail"}),
+    "429": failed(429, "rate limited"),
+    "429 html": (429, HTML, PAGE),
+    "403": failed(403, "forbidden"),
     "400 checkpoint": data(400, {"message": "checkpoint_required"}),
     "400 challenge": data(400, {"message": "challenge_required"}),
     "400 feedback": data(400, {"message": "feedback_required"}),
-    "400 login": (400, {"Content-Type": "text/html"}, b"login required"),
-    "400 problem": data(
-        400, {"message": "Sorry, there was a problem with your request.", "status": "fail"}
-    ),
-    "400 try later": data(400, {"message": "Try Again Later", "spam": True, "status": "fail"}),
-    "redirect to login": (
-        302,
-        {"Location": "https://www.instagram.com/accounts/login/?next=/"},
-        b"",
-    ),
-    "redirect to challenge": (302, {"Location": "/challenge/?next=/"}, b""),
-    "redirect to suspended": (302, {"Location": "/accounts/suspended/?next=%2F"}, b""),
-    "redirect to front page": (302, {"Location": "https://www.instagram.com/"}, b""),
+    "400 login": (400, HTML, b"login required"),
+    "400 problem": failed(400, "Sorry, there was a problem with your request."),
+    "400 try later": failed(400, "Try Again Later", spam=True),
+    "redirect to login": redirect("https://www.instagram.com/accounts/login/?next=/"),
+    "redirect to challenge": redirect("/challenge/?next=/"),
+    "redirect to suspended": redirect("/accounts/suspended/?next=%2F"),
+    "redirect to front page": redirect("https://www.instagram.com/"),
     "login page": page(LOGIN_PAGE),
-    "200 status fail": data(200, {"message": "something", "status": "fail"}),
-    "200 for (;;);": (
-        200,
-        {"Content-Type": "application/x-javascript; charset=utf-8"},
-        b'for (;;);{"__ar":1,"error":1357004,"errorSummary":"Sorry, something went wrong"}',
-    ),
+    "200 status fail": failed(200, "something"),
+    "200 for (;;);": (200, SCRIPT, b'for (;;);{"__ar":1,"error":1357004,"errorSummary":"Sorry"}'),
     "200 for (;;); redirect": (
-        200,
-        {"Content-Type": "application/x-javascript; charset=utf-8"},
+        *(200, SCRIPT),
         b'for (;;);{"__ar":1,"payload":null,"redirect":"\\/challenge\\/?next=\\u00252F"}',
     ),
     "404 please wait": data(404, {"message": WAIT}),
     "404 require_login": data(404, {"require_login": True}),
-    "null errors": data(
-        200, {"data": {"user": None}, "errors": [{"message": "execution error"}], "status": "ok"}
-    ),
-    "null require_login": data(
-        200, {"data": {"user": None}, "require_login": True, "status": "ok"}
-    ),
-    "asset deleted": data(
-        400,
-        {
-            "message": "Asset asset://laser.provider/ig_business_category_subvertical "
-            "has been deleted. You cannot use this schema",
-            "status": "fail",
-        },
-    ),
-    "geoblock": data(400, {"message": "geoblock_required", "status": "fail"}),
-    "restricted page": page(
-        b"<!DOCTYPE html><html><head><title>Restricted profile &bull; Instagram</title></head>"
-        b"<body>You must be 18 years old or over to see this profile</body></html>"
-    ),
-    "restricted json": data(
-        400,
-        {
-            "title": "Restricted profile",
-            "description": "You must be 18 years old or over to see this profile",
-            "status": "fail",
-        },
-    ),
+    "null errors": null(errors=[{"message": "execution error"}]),
+    "null require_login": null(require_login=True),
+    # Withheld
+    "asset deleted": failed(400, f"{ASSET} You cannot use this schema"),
+    "geoblock": failed(400, "geoblock_required"),
+    "restricted page": page(html("Restricted profile &bull; Instagram")),
+    "restricted json": data(400, {"title": "Restricted profile", "description": ADULTS}),
     "status ok": data(200, {"status": "ok"}),
+    # Not found
     "404": data(404, {}),
-    "null": data(200, {"data": {"user": None}, "status": "ok"}),
+    "null": null(),
     "page": page(PAGE),
-    "500": (500, {"Content-Type": "text/html"}, PAGE),
+    # Network errors
+    "500": (500, HTML, PAGE),
     "503": (503, {}, b""),
-    "went wrong": data(
-        200, {"message": "We're sorry, but something went wrong.", "status": "fail"}
-    ),
-    "not json": (200, {"Content-Type": "application/json"}, b'{"data": {"user": {"biogr'),
-    "empty": (200, {"Content-Type": "application/json"}, b""),
+    "went wrong": failed(200, "We're sorry, but something went wrong."),
+    "not json": (200, JSON, b'{"data": {"user": {"biogr'),
+    "empty": (200, JSON, b""),
+    # Unexpected responses
     "list": data(200, []),
     "no user": data(200, {"data": {}, "status": "ok"}),
     "empty user": data(200, {"data": {"user": {}}, "status": "ok"}),
     "somebody else": data(200, {"data": {"user": user("somebody.else")}, "status": "ok"}),
     "no biography": data(200, {"data": {"user": {"full_name": "X", "id": "1"}}, "status": "ok"}),
     "400": (400, {}, b""),
-    "400 useragent": data(400, {"message": "useragent mismatch", "status": "fail"}),
+    "400 useragent": failed(400, "useragent mismatch"),
     "400 SecFetch": (400, {"Content-Type": "text/plain"}, b"SecFetch Policy violation."),
     "418": data(418, {"message": "a teapot"}),
-    "redirect elsewhere": (302, {"Location": "https://www.instagram.com/unsupported/"}, b""),
+    "redirect elsewhere": redirect("https://www.instagram.com/unsupported/"),
 }
-
-
-WITHHELD = (  # by the web address; the official API shows these
-    *("asset deleted", "geoblock", "restricted page", "restricted json", "status ok"),
-)
+# What the official API shows, though the web address doesn't.
+WITHHELD = ("asset deleted", "geoblock", "restricted page", "restricted json", "status ok")
 
 
 def graph_error(status: int, code: int, message: str = "", **more: object) -> Answer:
     """An error as the Graph API reports it."""
-    error = {
-        "message": message or f"(#{code}) something",
-        "type": "OAuthException",
-        "code": code,
-        "fbtrace_id": "Aq1Xb2Yc3",
-    }
-    return data(status, {"error": {**error, **more}})
+    error = {"message": message or f"(#{code}) something", "type": "OAuthException", "code": code}
+    return data(status, {"error": {**error, "fbtrace_id": "Aq1Xb2Yc3", **more}})
 
 
 GRAPH_FIELDS = re.compile(
     r"business_discovery\.username\(([\w.]+)\)\{username,name,biography,followers_count\}"
 )
+ACCOUNT_ID = "17841400000000000"
 INVALID = "Error validating access token: "
+LOG_IN = "You cannot access the app till you log in to www.facebook.com and follow the instructions"
+REACTIVATE = "To reactivate, go to ..."
+PARSE = "Cannot parse access token"
+NO_OBJECT = f"Object with ID '{ACCOUNT_ID}' does not exist"
+NO_FIELD = "nonexisting field (business_discovery) on node type (Page)"
 GRAPH_ANSWERS: dict[str, Answer] = {
     # Limits
     "4": graph_error(403, 4, "(#4) Application request limit reached", is_transient=True),
@@ -209,48 +191,27 @@ GRAPH_ANSWERS: dict[str, Answer] = {
     "graph 500": (500, {}, b"<html>"),
     "graph not json": (200, {}, b'{"business_dis'),
     "graph page": page(PAGE),
-    "401 of a proxy": (401, {"Content-Type": "text/html"}, b"<html>Authorize at the portal"),
+    "401 of a proxy": (401, HTML, b"<html>Authorize at the portal"),
     # The access token
     "190": graph_error(400, 190, INVALID + "Session has expired on Friday.", error_subcode=463),
-    "190 459": graph_error(
-        400,
-        190,
-        INVALID + "You cannot access the app till you log in to www.facebook.com and follow the "
-        "instructions given.",
-        error_subcode=459,
-    ),
+    "190 459": graph_error(400, 190, INVALID + LOG_IN, error_subcode=459),
     "190 492": graph_error(400, 190, INVALID + "The user must be admin.", error_subcode=492),
-    "190 role": graph_error(
-        403, 190, "A role on the Page must be granted before impersonating the Page's user."
-    ),
-    "190 cannot parse": graph_error(
-        401, 190, "Invalid OAuth access token - Cannot parse access token"
-    ),
-    "190 deactivated": graph_error(400, 190, "API access deactivated. To reactivate, go to ..."),
+    "190 role": graph_error(403, 190, "A role on the Page must be granted before impersonating it"),
+    "190 cannot parse": graph_error(401, 190, f"Invalid OAuth access token - {PARSE}"),
+    "190 deactivated": graph_error(400, 190, f"API access deactivated. {REACTIVATE}"),
     "102": graph_error(401, 102, "Session key invalid or no longer valid"),
     # The rest of the set-up
     "200 blocked": graph_error(400, 200, "API access blocked."),
     "10 blocked": graph_error(400, 10, "API access blocked."),
-    "100 deactivated": graph_error(400, 100, "API access deactivated. To reactivate, go to ..."),
-    "appsecret_proof": graph_error(
-        400, 100, "API calls from the server require an appsecret_proof argument"
-    ),
+    "100 deactivated": graph_error(400, 100, f"API access deactivated. {REACTIVATE}"),
+    "appsecret_proof": graph_error(400, 100, "Calls require an appsecret_proof argument"),
     "10": graph_error(403, 10, "(#10) Application does not have permission for this action"),
     "200": graph_error(403, 200, "(#200) Requires instagram_basic permission"),
     "299": graph_error(400, 299),
     "3": graph_error(400, 3, "(#3) Application does not have the capability to make this call."),
     "101": graph_error(400, 101, "Error validating application. Invalid application ID."),
-    "100 33": graph_error(
-        400,
-        100,
-        "Unsupported get request. Object with ID '17841400000000000' does not exist",
-        error_subcode=33,
-    ),
-    "100 nonexisting field": graph_error(
-        400,
-        100,
-        "(#100) Tried accessing nonexisting field (business_discovery) on node type (Page)",
-    ),
+    "100 33": graph_error(400, 100, f"Unsupported get request. {NO_OBJECT}", error_subcode=33),
+    "100 nonexisting field": graph_error(400, 100, f"(#100) Tried accessing {NO_FIELD}"),
     "100 method type": graph_error(400, 100, "Unsupported request - method type: get"),
     "803": graph_error(404, 803, "(#803) Some of the aliases you requested do not exist: 1784"),
     "25": graph_error(403, 25, "The Instagram account is restricted."),
@@ -261,10 +222,10 @@ GRAPH_ANSWERS: dict[str, Answer] = {
     "80015": graph_error(400, 80015),
     "code of another type": data(400, {"error": {"code": [190], "message": {"a": 1}}}),
     "error of another type": data(400, {"error": "no"}),
-    "nothing": data(200, {"id": "17841400000000000"}),
-    "empty discovery": data(200, {"business_discovery": {}, "id": "17841400000000000"}),
+    "nothing": data(200, {"id": ACCOUNT_ID}),
+    "empty discovery": data(200, {"business_discovery": {}, "id": ACCOUNT_ID}),
     "discovery of somebody else": data(200, {"business_discovery": {"username": "somebody.else"}}),
-    "graph redirect": (302, {"Location": "https://www.facebook.com/login/"}, b""),
+    "graph redirect": redirect("https://www.facebook.com/login/"),
     "graph 404": (404, {}, b""),
 }
 NOT_SHOWN = graph_error(400, 110, "Invalid user id", error_subcode=2207013, is_transient=False)
@@ -275,17 +236,11 @@ def named(chosen: Chosen) -> Answer:
     return {**ANSWERS, **GRAPH_ANSWERS}[chosen] if isinstance(chosen, str) else chosen
 
 
-ACCOUNT_ID = "17841400000000000"
-
-
 def facebook_page(name: str, account_id: str = "", username: str = "") -> dict[str, Any]:
     """A Page as me/accounts shows it, with the Instagram account that is linked to it, if any."""
+    found = {"name": name, "id": "110000000000001"}
     account = {"id": account_id, "username": username}
-    return {
-        "name": name,
-        "id": "110000000000001",
-        **({"instagram_business_account": account} if account_id else {}),
-    }
+    return {**found, "instagram_business_account": account} if account_id else found
 
 
 def discovery(fields: dict[str, Any]) -> Answer:
@@ -362,9 +317,7 @@ class StandIn(ThreadingHTTPServer):
         return [request.username for request in self.log]
 
     def __enter__(self):
-        threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        ).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -470,15 +423,8 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def request_of(self, username: str, answer: str) -> Request:
-        return Request(
-            time.monotonic(),
-            time.time(),
-            username,
-            self.requestline,
-            dict(self.headers),
-            answer,
-            self.client_address[1],
-        )
+        now, wall, port = time.monotonic(), time.time(), self.client_address[1]
+        return Request(now, wall, username, self.requestline, dict(self.headers), answer, port)
 
     def send(self, answer: Answer) -> None:
         status, headers, body = answer
@@ -501,13 +447,10 @@ class Handler(BaseHTTPRequestHandler):
         """Hang up without a word."""
 
     def send_torn(self) -> None:
-        body = data(200, {"data": {"user": user("torn")}})[2]
-        self.send(
-            (200, {"Content-Type": "application/json", "Content-Length": str(len(body))}, body[:40])
-        )
+        self.send((200, {**JSON, "Content-Length": "5000"}, b'{"data": {"user": {"username": "to'))
 
     def send_torn_page(self) -> None:
-        self.send((200, {"Content-Type": "text/html", "Content-Length": "5000"}, PAGE))
+        self.send((200, {**HTML, "Content-Length": "5000"}, PAGE))
 
     def send_endless(self) -> None:
         self._stream(200, b"x" * 65536, pause=0.0)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import io
 import json
 import os
 import signal
@@ -14,18 +12,19 @@ from typing import Any
 
 import pytest
 from compressed import CompressedTime
-from conftest import run_program
-from hypothesis import given, settings
+from conftest import World
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from standin import ANSWERS, StandIn
+from standin import ANSWERS, Chosen, StandIn
 
 import instagram_enrichment as ig
 
 NAMES = [f"profile.{number:03}" for number in range(30)]
-
 NOT_FOUND = ("404", "null", "page")
 ODDITIES = sorted({*ANSWERS, "reset", "closed", "torn", "torn_page"}.difference(NOT_FOUND))
-STRETCHES = st.lists(  # what everybody is answered, and for how many requests
+
+Stretches = list[tuple[str, int]]  # what everybody is answered, and for how many requests
+STRETCHES = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(ODDITIES), st.integers(1, 14)),
         # Two to four may be said of two profiles in two passes: such ones can't be told from gone.
@@ -34,18 +33,20 @@ STRETCHES = st.lists(  # what everybody is answered, and for how many requests
     ),
     max_size=10,
 )
-SOME = st.dictionaries(st.integers(0, 29), st.sampled_from(NOT_FOUND), max_size=6)
-WITHHELD = st.sets(st.integers(0, 29), max_size=8)
+SOME = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(NOT_FOUND), max_size=6)
+WITHHELD = st.sets(st.sampled_from(NAMES), max_size=8)
 EDITS = st.lists(  # when, and of what; before a run starts, or while it waits
     st.tuples(
-        st.one_of(st.none(), st.floats(1, 4000)),
+        st.none() | st.floats(1, 4000),
         st.sampled_from(["cache indented", "cache touched", "cache removed", "output"]),
     ),
     max_size=5,
 )
-BETWEEN_RUNS = [(None, "cache indented"), (None, "cache touched"), (None, "output")]
 RESTARTS = st.lists(  # after how many seconds, and by which signal
     st.tuples(st.floats(1, 9000), st.sampled_from([signal.SIGINT, signal.SIGTERM])), max_size=8
+)
+PACES = st.tuples(  # batch size, batch pause and rate limit
+    st.sampled_from([1, 7, 100]), st.sampled_from([0, 60, 1800]), st.sampled_from([1, 5, 20, 60])
 )
 
 
@@ -58,58 +59,39 @@ class Night(StandIn):
     """
 
     def __init__(
-        self,
-        stretches: list[tuple[str, int]],
-        gone: dict[int, str],
-        flickering: dict[int, str],
-        withheld: set[int],
+        self, stretches: Stretches, gone: dict[str, str], flickers: dict[str, str], hidden: set[str]
     ) -> None:
         super().__init__(NAMES)
-        self.gone = {NAMES[index]: kind for index, kind in gone.items()}
-        self.flickering = {NAMES[index]: kind for index, kind in flickering.items()}
-        self.withheld = {NAMES[index] for index in withheld}
+        self.gone, self.flickers, self.hidden = gone, flickers, set(hidden)
         self.stretches = [
             (kind, number) for number, (kind, length) in enumerate(stretches) for _ in range(length)
         ]
         self.said_of: dict[str, int] = {}  # in this run: not found, and in which stretch
 
-    def choose(self, username: str) -> str | tuple[int, dict[str, str], bytes]:
+    def choose(self, username: str) -> Chosen:
         kind, number = self.stretches.pop(0) if self.stretches else ("live", -1)
         if kind == "live" and username in self.gone:
             return self.gone[username]
-        if kind == "live" and username in self.flickering and username not in self.said_of:
-            kind, number = self.flickering[username], -1
+        if kind == "live" and username in self.flickers and username not in self.said_of:
+            kind, number = self.flickers[username], -1
         is_said = kind in NOT_FOUND and username not in self.gone
         if is_said and self.said_of.setdefault(username, number) != number:
             return "401"
-        return "asset deleted" if kind == "live" and username in self.withheld else kind
+        return "asset deleted" if kind == "live" and username in self.hidden else kind
 
 
-class Meddler:
-    """Somebody who edits the files of a run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.typed: list[str] = []
-
-    def edit(self, what: str) -> None:
-        cache, output = self.folder / "ig_cache.json", self.folder / "out.csv"
-        text = cache.read_text()
-        if what == "cache indented":
-            cache.write_text(json.dumps(json.loads(text), indent=1))
-        elif what == "cache removed":
-            cache.unlink()
-        elif what == "cache touched":
-            cache.write_text(text)
-        elif what == "output":
-            self.typed.append(f"typed {len(self.typed)}")
-            output.write_text(output.read_text().replace(",,", f",{self.typed[-1]},", 1))
-            if self.typed[-1] not in output.read_text():
-                self.typed.pop()
-
-    def assert_nothing_typed_is_lost(self) -> None:
-        kept = "".join(path.read_text() for path in self.folder.glob("out.csv*"))
-        assert [text for text in self.typed if text not in kept] == []
+def edit(world: World, what: str, typed: list[str]) -> None:
+    """Edit a file of a run, as somebody may; what was typed into the output is noted in `typed`."""
+    cached, output = world.cache_file.read_text(), world.output.read_text()
+    if what == "cache removed":
+        world.cache_file.unlink()
+    elif what == "cache touched":
+        world.cache_file.write_text(cached)
+    elif what == "cache indented":
+        world.cache_file.write_text(json.dumps(json.loads(cached), indent=1))
+    elif ",," in output:
+        typed.append(f"typed {len(typed)}")
+        world.output.write_text(output.replace(",,", f",{typed[-1]},", 1))
 
 
 def fetches(night: Night, start: int, end: int) -> int:
@@ -124,88 +106,65 @@ def fetches(night: Night, start: int, end: int) -> int:
     return count
 
 
-@given(
-    stretches=STRETCHES,
-    gone=SOME,
-    flickering=SOME,
-    withheld=WITHHELD,
-    edits=EDITS,
-    restarts=RESTARTS,
-    batch_size=st.sampled_from([1, 7, 100]),
-    batch_pause=st.sampled_from([0, 60, 1800]),
-    rate=st.sampled_from([1, 5, 20, 60]),
+@given(ways=st.tuples(STRETCHES, SOME, SOME, WITHHELD), edits=EDITS, restarts=RESTARTS, pace=PACES)
+@settings(
+    max_examples=int(os.environ.get("NIGHTS", "40")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # capsys
 )
-@settings(max_examples=int(os.environ.get("NIGHTS", "40")), deadline=None)
 def test_whatever_a_night_brings_nothing_is_lost_or_falsified(
-    stretches: list[tuple[str, int]],
-    gone: dict[int, str],
-    flickering: dict[int, str],
-    withheld: set[int],
-    edits: list[tuple[float | None, str]],
-    restarts: list[tuple[float, signal.Signals]],
-    batch_size: int,
-    batch_pause: int,
-    rate: int,
+    ways: Any, edits: Any, restarts: Any, pace: tuple[int, int, int], capsys: Any
 ) -> None:
+    batch_size, batch_pause, rate = pace
+    flags = ["-r", str(rate), "-b", str(batch_size), "--batch-pause", str(batch_pause)]
     with (
         pytest.MonkeyPatch.context() as patch,
         TemporaryDirectory(dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")) as folder,
-        Night(stretches, gone, flickering, withheld) as standin,
+        Night(*ways) as standin,
     ):
-        clock = CompressedTime()
-        clock.install(patch)
         patch.setattr(ig, "API_URL", standin.url)
-        patch.setenv("no_proxy", "127.0.0.1")
-        sheet, output = Path(folder, "list.csv"), Path(folder, "out.csv")
-        sheet.write_text("Handle,GENRE,Details\n" + "".join(f"{name},,\n" for name in NAMES))
-        flags = ["-i", str(sheet), "-o", str(output), "--cache-dir", folder, "-r", str(rate)]
-        flags += ["-b", str(batch_size), "--batch-pause", str(batch_pause)]
+        clock = CompressedTime().install(patch)
+        world = World(Path(folder), standin, clock, capsys)
+        world.write(NAMES)
         known: dict[str, Any] = {}
         batch_ends = [0]  # after how many requests a run has ended by itself
-        meddler = Meddler(Path(folder))
+        typed: list[str] = []
         for seconds, what in edits:
             if seconds is not None:
-                clock.at(seconds, functools.partial(meddler.edit, what))
+                clock.at(seconds, functools.partial(edit, world, what, typed))
         for count in range(60):
             if count == 2:
-                standin.withheld.clear()
+                standin.hidden.clear()
             standin.said_of.clear()
-            if 0 < count < len(edits) and edits[count] in BETWEEN_RUNS:
-                meddler.edit(edits[count][1])
+            seconds, what = edits[count] if 0 < count < len(edits) else (0, "")
+            if seconds is None and what != "cache removed":  # which would be the end of it
+                edit(world, what, typed)
             if count < len(restarts):
                 seconds, signum = restarts[count]
                 clock.at(seconds, functools.partial(signal.raise_signal, signum))
-            with contextlib.redirect_stderr(io.StringIO()) as log:
-                code = run_program(flags)
-            assert "Traceback" not in log.getvalue()
+            code = world.run(*flags).code
             assert code in (0, 1, 130, 143)
-            cache = json.loads(Path(folder, "ig_cache.json").read_text())
-            assert known.items() <= cache.items(), "what was answered once is never lost"
-            meddler.assert_nothing_typed_is_lost()
-            known = cache
+            assert known.items() <= world.cache.items(), "what was answered once is never lost"
+            known = world.cache
+            kept = "".join(path.read_text() for path in world.folder.glob("out.csv*"))
+            assert all(text in kept for text in typed)
             if code in (0, 1):
                 batch_ends.append(len(standin.log))
             if code == 0:
                 break
         assert code == 0
         errors = {name: entry["error"] for name, entry in known.items()}
-        assert errors == {
-            name: "NOT_FOUND" if index in gone else None for index, name in enumerate(NAMES)
+        assert errors == {name: "NOT_FOUND" if name in standin.gone else None for name in NAMES}
+        assert world.biographies() == {
+            name: "" if errors[name] else f"The biography of {name}" for name in NAMES
         }
-        expected = ["" if errors[name] else f"The biography of {name}" for name in NAMES]
-        assert [line.split(",")[2] for line in output.read_text().splitlines()[1:]] == expected
         moments = [request.time for request in standin.log]
-        assert all(
-            sum(0 <= later - first < 60 for later in moments) <= rate + 1 for first in moments
-        )
+        in_a_minute = [sum(0 <= later - first < 60 for later in moments) for first in moments]
+        assert max(in_a_minute) <= rate + 1
         batch_ends += [at for at, gap in enumerate(standin.gaps, 1) if gap >= batch_pause]
         batches = zip(sorted(batch_ends), [*sorted(batch_ends)[1:], len(moments)])
         longest = max(fetches(standin, start, end) for start, end in batches)
         assert longest <= batch_size, "however often it was stopped and started again"
-        waits = [
-            request
-            for request in standin.log
-            if request.answer in ("401", "429", "403", "login page")
-        ]
-        after = dict(zip(moments, moments[1:]))
-        assert all(after.get(request.time, float("inf")) - request.time >= 60 for request in waits)
+        blocked = ("401", "429", "403", "login page")
+        after_blocks = zip(standin.log, standin.gaps)
+        assert all(gap >= 60 for request, gap in after_blocks if request.answer in blocked)

@@ -1,4 +1,4 @@
-"""The state on disk: the cache's format, what a damaged one costs, and who may use it."""
+"""The state on disk: the cache's format, what a damaged one costs, and what can't be written."""
 
 from __future__ import annotations
 
@@ -9,605 +9,360 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import World
+from standin import cache_entry
 
 import instagram_enrichment as ig
 
-NAMES = [f"profile.{number:03}" for number in range(60)]
-KEYS = list(ig.Profile._fields)
+NAMES = [f"profile.{number:03}" for number in range(20)]
 
 
-def ours(entries: dict[str, Any]) -> bytes:
+def line(name: str, entry: Any) -> bytes:
+    return json.dumps({name: entry}).encode()[1:-1]
+
+
+def ours(entries: Mapping[str, Any]) -> bytes:
     """A cache file as the program writes it."""
-    lines = [f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items()]
-    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+    return b"{" + b",".join(b"\n" + line(*item) for item in entries.items()) + b"\n}\n"
 
 
-def test_the_cache_is_valid_json_with_one_entry_a_line_after_every_profile(world: Any) -> None:
-    names = world.live(*NAMES[:20])
-    world.standin.behaviour = {names[3]: "null", names[7]: "404"}
+def test_after_every_profile_the_cache_is_a_line_longer_and_the_output_whole(world: World) -> None:
+    names = world.live(*NAMES)
+    world.standin.behaviour[names[19]] = "404"
     seen = []
 
-    def look(username: str) -> Any:
-        text = world.cache_file.read_text()
-        entries = json.loads(text)
-        assert text.count("\n") == len(entries) + 2
-        assert all(list(entry) == KEYS for entry in entries.values())
-        if list(entries) not in seen:
-            seen.append(list(entries))
+    def look(username: str) -> None:
+        seen.append((world.cache_file.read_bytes(), world.cache_file.stat().st_ino, world.rows))
 
     world.standin.watch = look
+    assert world.run("-b", "8").code == 0
+    caches, inodes, outputs = zip(*seen)
+    assert [[*json.loads(cache)] for cache in caches[:20]] == [names[:at] for at in range(20)]
+    assert all(cache == ours(json.loads(cache)) for cache in caches)
+    assert len(set(inodes)) == 1, "the file was extended, not written anew"
+    assert all([len(row) for row in rows] == [3] * 21 for rows in outputs)
+    first, gone = world.cache[names[0]], world.cache[names[19]]
+    keys = "username full_name biography category_name follower_count is_business is_verified"
+    assert list(first) == list(gone) == [*keys.split(), "fetched_at", "error"]
+    assert (first["follower_count"], first["fetched_at"][-6:]) == (1000, "+00:00")
+    assert (first["error"], gone["error"], gone["biography"]) == (None, "NOT_FOUND", None)
+    assert sorted(os.listdir(world.folder)) == [".tmp", "list.csv", "out.csv"]
+    assert sorted(os.listdir(world.cache_dir)) == ["ig.lock", "ig_cache.json"]
+    fetched = len(world.standin.log)
+    first.update(error="NOT_PROFESSIONAL", biography=None)
+    world.cache_file.write_bytes(ours({**world.cache, names[0]: first}))
     assert world.run().code == 0
-    at_the_end = [names[3], names[7]]
-    others = [name for name in names if name not in at_the_end]
-    assert seen == [others[:count] for count in range(19)]
-    assert list(world.cache) == [*others, *at_the_end]
-    assert KEYS == [
-        *("username", "full_name", "biography", "category_name", "follower_count"),
-        *("is_business", "is_verified", "fetched_at", "error"),
-    ]
-    assert world.cache[names[3]]["error"] == "NOT_FOUND"
-    assert world.cache[names[3]]["biography"] is None
+    assert world.standin.names[fetched:] == names[:1]
+    assert list(world.cache) == names, "what is fetched again keeps its line"
     assert world.cache[names[0]]["error"] is None
-    assert world.cache[names[0]]["follower_count"] == 1000
-    assert world.cache[names[0]]["fetched_at"].endswith("+00:00")
 
 
-def test_saving_writes_only_the_new_line(
-    world: Any, cached_entry: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.live("new.one")
-    world.cache_dir.mkdir()
-    world.cache_file.write_bytes(
-        ours({f"old{index}": cached_entry(f"old{index}") for index in range(5000)})
-    )
-    synced = []
-    fsync = os.fsync
-    monkeypatch.setattr(
-        os, "fsync", lambda file: synced.append(os.fstat(file).st_ino) or fsync(file)
-    )
-    inode = world.cache_file.stat().st_ino
-    assert world.run().code == 0
-    assert world.cache_file.stat().st_ino == inode, "the file was extended, not written anew"
-    assert synced.count(inode) == 1
-    assert len(world.cache) == 5001
+ENTRIES = {name: cache_entry(name, full_name="Día\n☕") for name in NAMES[:5]}
+WHOLE = ours(ENTRIES)
+IN_CAPITALS = {name.upper(): entry for name, entry in ENTRIES.items()}
+OLD = line(NAMES[0], cache_entry(NAMES[0], biography="old"))
 
 
-@pytest.mark.parametrize("indent", [None, 0, 1, 4])
-def test_a_cache_of_another_tool_is_read(world: Any, cached_entry: Any, indent: int | None) -> None:
-    names = world.live(*NAMES[:5])
-    world.cache_dir.mkdir()
-    entries = {name.upper(): cached_entry(name, biography="Día\n☕") for name in names[:4]}
-    world.cache_file.write_text(json.dumps(entries, indent=indent, ensure_ascii=False))
-    before = world.cache_file.read_bytes()
-    assert world.run().code == 0
-    assert world.standin.names == names[4:]
-    assert world.cache_file.read_text().count("\n") == 5 + 2
-    assert world.cache[names[0]]["biography"] == "Día\n☕"
-    assert [path.read_bytes() for path in world.cache_dir.glob("*damaged*")] == [before]
+def with_second(entry: Any) -> bytes:
+    """The cache with something else in the place of its second entry."""
+    return ours({**ENTRIES, NAMES[1]: entry})
 
 
-def test_a_cache_cut_at_every_byte_of_its_last_three_lines_keeps_all_whole_entries(
-    cached_entry: Any, tmp_path: Any
-) -> None:
-    entries = {name: cached_entry(name, biography='{"a": {"b": 1}}, "x": {') for name in NAMES[:50]}
-    whole = ours(entries)
-    starts = [index for index in range(len(whole)) if whole.startswith(b'\n"', index)]
-    for cut in range(starts[-3], len(whole)):
-        folder = tmp_path / str(cut)
-        folder.mkdir()
-        path = folder / "ig_cache.json"
-        path.write_bytes(whole[:cut])
-        kept = ig.Cache(path).profiles
-        expected = [name for name in entries if ours({name: entries[name]})[2:-3] in whole[:cut]]
-        assert list(kept) == expected
-        assert len(kept) >= 47
-        assert {name: profile._asdict() for name, profile in kept.items()} == {
-            name: entries[name] for name in kept
-        }
-        assert json.loads(path.read_bytes()).keys() == kept.keys()
-        aside = [other.read_bytes() for other in folder.iterdir() if other != path]
-        assert aside == [whole[:cut]]
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda whole: whole.replace(b'"error": null}', b'"error": nul', 1),
-        lambda whole: whole[100:],
-        lambda whole: whole + b"\0" * 4096,
-        lambda whole: whole[:-3] + b"\0" * 512,
-        lambda whole: whole.replace(b",\n", b"\n", 1),
-        lambda whole: whole + whole,
-        lambda whole: b"[" + whole + b"]",
-        lambda whole: whole.replace(b"{\n", b"\xff\xfe{\n", 1),
-        lambda whole: whole.replace(b"\n", b"\r\n"),
-    ],
-)
-def test_a_damaged_cache_costs_only_what_is_damaged(
-    world: Any, cached_entry: Any, damage: Any
-) -> None:
-    names = world.live(*NAMES[:20])
-    world.cache_dir.mkdir()
-    damaged = damage(ours({name: cached_entry(name) for name in names[:10]}))
-    world.cache_file.write_bytes(damaged)
-    result = world.run()
-    assert result.code == 0
-    survivors = 10 - (len(world.standin.log) - 10)
-    assert survivors >= 9
-    assert f"is damaged, or another program's; {survivors} profile" in result.log
-    assert [path.read_bytes() for path in world.cache_dir.glob("*damaged*")] == [damaged]
-    assert world.biographies() == {name: f"The biography of {name}" for name in names}
-
-
-@pytest.mark.parametrize("missing", ["}", '"error": null}', "}}"[:1]])
-def test_an_entry_that_is_torn_in_the_middle_takes_none_of_those_below_it_along(
-    world: Any, cached_entry: Any, missing: str
-) -> None:
-    names = world.live(*NAMES[:20])
-    world.cache_dir.mkdir()
-    before, line, after = (
-        ours({name: cached_entry(name) for name in names}).decode().partition(f'"{names[3]}": ')
-    )
-    torn = after.replace(missing, "", 1)
-    world.cache_file.write_text(before + line + torn)
-    result = world.run()
-    assert result.code == 0 and world.all_live
-    assert "19 profiles taken over: kept it as" in result.log
-    assert world.standin.names == [names[3]]
-
-
-@pytest.mark.parametrize(
-    "text", [b"[]", b"null", b"5", b'"x"', b"\0\0\0", b"{", b"not json", b"[" * 99999]
-)
-def test_a_cache_that_is_no_object_is_set_aside(world: Any, text: bytes) -> None:
-    names = world.live(*NAMES[:3])
-    world.cache_dir.mkdir()
-    world.cache_file.write_bytes(text)
-    result = world.run()
-    assert result.code == 0
-    assert world.standin.names == names
-    assert "; 0 profiles taken over" in result.log
-    assert [path.read_bytes() for path in world.cache_dir.glob("*damaged*")] == [text]
-
-
-ABOUT_US = [{"error": "RATE_LIMITED", "biography": None}, {"error": "TIMEOUT"}, {"error": ["x"]}]
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [None, 5, "x", [], {}, {"category": "x"}, {"biography": 5}, {"biography": {}}, *ABOUT_US],
-)
-def test_an_entry_that_says_nothing_about_its_profile_is_fetched_again(
-    world: Any, cached_entry: Any, entry: Any
-) -> None:
-    names = world.live(*NAMES[:3])
-    world.cache_dir.mkdir()
-    before = ours(
-        {names[0]: cached_entry(names[0]), names[1]: entry, names[2]: cached_entry(names[2])}
-    )
-    world.cache_file.write_bytes(before)
-    assert world.run().code == 0
-    assert world.standin.names == [names[1]]
-    assert [path.read_bytes() for path in world.cache_dir.glob("*damaged*")] == [before]
-
-
-def test_a_cached_error_is_not_fetched_again(world: Any, cached_entry: Any) -> None:
-    world.live("gone")
-    world.cache_dir.mkdir()
-    world.cache_file.write_bytes(
-        ours({"gone": cached_entry("gone", biography=None, error="NOT_FOUND")})
-    )
-    assert world.run().code == 0
-    assert world.standin.log == []
-    assert world.rows[1] == ["@gone", "", ""]
-
-
-EDITS: dict[str, Callable[[str], str | None]] = {
-    "a line end more": lambda text: text + "\n",
-    "indented": lambda text: json.dumps(json.loads(text), indent=2),
-    "saved as it was a while ago": lambda text: text.splitlines()[0] + "\n}\n",
-    "cut off": lambda text: text[:-40],
-    "of the same length": lambda text: text.replace("The biography", "the BIOGRAPHY", 1),
-    "emptied": lambda text: "",
-    "removed": lambda text: None,
-    "only touched": lambda text: text,
+# What stands in the place of the cache, and which of its five entries have to be fetched again.
+DAMAGES = {
+    "another tool's": (json.dumps(IN_CAPITALS, ensure_ascii=False).encode(), []),
+    "indented": (json.dumps(IN_CAPITALS, indent=4).encode(), []),
+    "with CRLF": (WHOLE.replace(b"\n", b"\r\n"), []),
+    "in a wrapper": (b'{"profiles": ' + WHOLE + b"}", []),
+    "twice": (WHOLE + WHOLE, []),
+    "with one name twice": (b"{\n" + OLD + WHOLE, []),
+    "with zeros at the end": (WHOLE[:-3] + b"\0" * 512, []),
+    "with a BOM of UTF-16": (b"\xff\xfe" + WHOLE, []),
+    "with a byte that is not UTF-8": (WHOLE.replace(b"biography of", b"\xff", 1), [0]),
+    "without its start": (WHOLE[100:], [0]),
+    "with a torn value": (WHOLE.replace(b"null", b"nul", 1), [0]),
+    "with an entry left open": (WHOLE.replace(b"}", b"", 1), [0]),
+    "with too many brackets": (WHOLE.replace(b"1000", b"[" * 99999, 1), [0]),
+    "only zeros": (b"\0\0\0", [0, 1, 2, 3, 4]),
+    "a short entry": (with_second({"biography": "The biography of profile.001", "error": ""}), []),
+    "null": (with_second(None), [1]),
+    "no biography": (with_second({"category_name": "Blogger"}), [1]),
+    "a biography that is no text": (with_second({"biography": 5}), [1]),
+    "a category that is no text": (with_second({"biography": "x", "category_name": 5}), [1]),
+    "an entry about us": (with_second({"biography": None, "error": "RATE_LIMITED"}), [1]),
+    "an error that is no text": (with_second({"biography": "x", "error": ["x"]}), [1]),
+    "an entry about another": (with_second(cache_entry("another")), [1]),
 }
 
 
-@pytest.mark.parametrize("edit", EDITS)
-@pytest.mark.parametrize("how", ["in place", "replaced", "in a pause"])
+@pytest.mark.parametrize(("damaged", "lost"), DAMAGES.values(), ids=DAMAGES.keys())
+def test_of_a_damaged_cache_every_whole_entry_is_taken_over_and_it_is_kept(
+    world: World, damaged: bytes, lost: list[int]
+) -> None:
+    names = world.live(*NAMES[:6])
+    world.cache_dir.mkdir()
+    world.cache_file.write_bytes(damaged)
+    result = world.run()
+    assert result.code == 0 and world.all_live
+    assert world.standin.names == [*(names[at] for at in lost), names[5]]
+    expected = f"{5 - len(lost)} profiles taken over: kept it as {world.cache_file}.damaged\n"
+    assert f"{world.cache_file} is damaged, or another program's; {expected}" in result.log
+    assert world.cache_file.with_suffix(".json.damaged").read_bytes() == damaged
+    assert {entry["error"] for entry in world.cache.values()} == {None}
+    assert world.cache_file.read_bytes() == ours(world.cache)
+
+
+def test_a_cache_cut_at_every_byte_keeps_all_whole_entries(tmp_path: Path) -> None:
+    entries = {name: cache_entry(name, biography='{"a": {"b": 1}}, "x": {') for name in NAMES[:3]}
+    whole = ours(entries)
+    for cut in range(1, len(whole)):
+        path = tmp_path / str(cut)
+        path.write_bytes(whole[:cut])
+        kept = {name: profile._asdict() for name, profile in ig.Cache(path).profiles.items()}
+        assert kept == {name: e for name, e in entries.items() if line(name, e) in whole[:cut]}
+        assert path.read_bytes() == ours(kept)
+        assert (tmp_path / f"{cut}.damaged").read_bytes() == whole[:cut]
+
+
+def replace_by_its_like(path: Path) -> None:
+    """Put another file there, which is as long and as old."""
+    status, copy = path.stat(), path.with_name("copy")
+    copy.write_bytes(path.read_bytes().replace(b"The biography", b"the BIOGRAPHY", 1))
+    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+    copy.replace(path)
+
+
+EDITS: dict[str, Callable[[Path], object]] = {
+    "indented": lambda path: path.write_text(json.dumps(json.loads(path.read_text()), indent=2)),
+    "of the same length": lambda path: path.write_text(path.read_text().replace("Blo", "blo", 1)),
+    "replaced": replace_by_its_like,
+    "emptied": lambda path: path.write_text(""),
+    "removed": Path.unlink,
+    "touched": Path.touch,
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
+@pytest.mark.parametrize("is_in_pause", [False, True])
 def test_a_cache_that_is_changed_during_a_run_is_kept_and_written_anew_from_memory(
-    world: Any, edit: str, how: str
+    world: World, edit: Callable[[Path], object], is_in_pause: bool
 ) -> None:
     names = world.live(*NAMES[:8])
     found: list[bytes] = []
 
-    def meddle(username: str = names[3]) -> Any:
+    def meddle(username: str = names[3]) -> None:
         if username in (names[3], names[6]):
-            text = EDITS[edit](world.cache_file.read_text())
-            path = world.cache_dir / "new" if how == "replaced" else world.cache_file
-            if text is None:
-                world.cache_file.unlink()
-            else:
-                path.write_text(text)
-                path.replace(world.cache_file)
-            if text and edit != "only touched":
-                found.append(text.encode())
+            before = world.cache_file.read_bytes()
+            edit(world.cache_file)
+            after = world.cache_file.read_bytes() if world.cache_file.exists() else b""
+            found.extend({after} - {before, b""})
 
-    if how == "in a pause":
+    if is_in_pause:
         world.clock.at(60, meddle)
-        flags = ("-b", "3", "--batch-pause", "1800")
-        assert world.run_and_interrupt(90, *flags).code == 130
+        assert world.run_and_interrupt(90, "-b", "3", "--batch-pause", "1800").code == 130
         assert list(world.cache) == names[:3], "before it is fetched on"
     else:
         world.standin.watch = meddle
-    result = world.run()
-    assert result.code == 0 and world.all_live
+    assert world.run().code == 0 and world.all_live
     assert world.standin.names == names, "nobody is fetched again"
     assert list(world.cache) == names
-    assert world.cache_file.read_text().count("\n") == 8 + 2
-    assert sorted(path.read_bytes() for path in world.cache_dir.glob("*damaged*")) == sorted(found)
-    if how != "in a pause":
-        assert result.log.count("is damaged, or another program's; ") == len(found)
+    assert world.cache_file.read_bytes() == ours(world.cache)
+    assert [path.read_bytes() for path in sorted(world.cache_dir.glob("*.damaged*"))] == found
 
 
-# ---- What somebody typed into the output ----
-
-
-def test_what_was_typed_into_the_output_is_kept_whenever_it_was_typed(world: Any) -> None:
+def test_a_state_folder_is_made_at_the_start_and_again_from_memory(world: World) -> None:
     names = world.live(*NAMES[:6])
-    assert world.run("--limit", "2").code == 0
-    first = world.output.read_text().replace(f"@{names[3]},,", f"@{names[3]},typed,")
-    world.output.write_text(first)
-    second = []
+    above = world.folder / "deep"
+    world.cache_dir = above / "er" / "state"
+    world.cache_file = world.cache_dir / "ig_cache.json"
+    saved = []
 
-    def meddle(username: str) -> Any:
+    def remove(username: str) -> str | None:
+        if username in names[1::2] and username not in world.standin.names:
+            saved.append(list(world.cache))
+            shutil.rmtree(above)
+            if username == names[5]:
+                above.write_text("in the way")
+        return "401" if world.standin.names == names[:3] else None
+
+    world.standin.watch = remove
+    result = world.run()
+    assert saved == [names[:1], names[:3], names[:5]]
+    assert world.standin.names == [*names[:4], *names[3:]], "no other profile is fetched twice"
+    assert result.code == 1
+    assert result.log.count(f"Could not save ({world.cache_file}: Not a directory)") == 1
+    assert [*world.biographies().values()].count("") == 1
+
+
+def test_what_was_typed_into_the_output_is_kept_whenever_it_was_typed(world: World) -> None:
+    names = world.live(*NAMES[:6])
+    real = world.folder / "real.csv"
+    world.output.symlink_to(real)
+    assert world.run("--limit", "2").code == 0
+    first = real.read_text().replace(f"@{names[3]},,", f"@{names[3]},typed,")
+    second = "Handle,GENRE,Details\n"  # no line of it is a new one
+    real.write_text(first)
+    real.chmod(0o600)
+
+    def meddle(username: str) -> None:
         if username == names[4]:
-            second.append(world.output.read_text() + "@a.row.more,,\n")
-            world.output.write_text(second[0])
+            real.write_text(second)
 
     world.standin.watch = meddle
     result = world.run("-b", "3", "--batch-pause", "0")
     assert result.code == 0 and world.all_live
-    assert (world.folder / "out.csv.bak").read_text() == first
-    assert (world.folder / "out.csv.bak1").read_text() == second[0]
-    assert result.log.count("edits belong into the input") == 2
-    assert f"kept it as {world.output}.bak1" in result.log
+    kept = [world.folder / "real.csv.bak", world.folder / "real.csv.bak1"]
+    assert [path.read_text() for path in kept] == [first, second]
+    assert kept[0].stat().st_mode & 0o777 == 0o600
+    why = "has lines that are not of this list (edits belong into the input)"
+    assert all(f"{real} {why}: kept it as {path}\n" in result.log for path in kept)
     world.run()
-    assert len(list(world.folder.glob("*.bak*"))) == 2, "once"
+    assert sorted(world.folder.glob("*.bak*")) == kept, "once"
+    assert world.output.is_symlink(), "a link is written where it points"
 
 
-def test_an_output_that_is_changed_during_a_run_is_kept_even_if_it_has_no_line_of_its_own(
-    world: Any,
+def on_opening(patch: pytest.MonkeyPatch, paths: list[Path], act: Callable[[Path], Any]) -> None:
+    """Before the program opens some files for writing, act: raise an error, or return a file."""
+    real_open = Path.open
+
+    def opened(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+        is_ours = mode in ("wb", "r+b") and any(each.name in path.name for each in paths)
+        if not (file := is_ours and act(path)):
+            return real_open(path, mode, *args, **options)
+        return io.BufferedRandom(file) if options.get("buffering", -1) else file
+
+    patch.setattr(Path, "open", opened)
+
+
+def refuse(error: int, path: Path | None = None) -> None:
+    raise OSError(error, os.strerror(error), path and str(path))
+
+
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("ig_cache.json", errno.EROFS),
+        ("ig_progress.json", errno.EACCES),
+        ("ig_progress.json", errno.ENOSPC),
+        ("ig.lock", errno.ENOLCK),  # as on network drives
+    ],
+)
+def test_a_state_file_that_cannot_be_used_is_found_out_before_the_first_request(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str, error: int, exists: bool
 ) -> None:
-    names = world.live(*NAMES[:6])
-
-    def meddle(username: str) -> Any:
-        if username == names[4]:
-            world.output.write_text("Handle,GENRE,Details\n")
-
-    world.standin.watch = meddle
-    assert world.run("-b", "3", "--batch-pause", "0").code == 0 and world.all_live
-    assert (world.folder / "out.csv.bak").read_text() == "Handle,GENRE,Details\n"
-
-
-def test_a_copy_of_the_output_has_its_permissions(world: Any) -> None:
-    world.live(*NAMES[:2])
-    world.output.write_text("my own\n")
-    world.output.chmod(0o600)
-    assert world.run().code == 0
-    copy = world.folder / "out.csv.bak"
-    assert copy.read_text() == "my own\n"
-    assert copy.stat().st_mode & 0o777 == 0o600
-
-
-@pytest.mark.parametrize("kind", ["live", "401", "404"])
-def test_a_state_folder_that_is_removed_is_made_again_from_memory(world: Any, kind: str) -> None:
-    names = world.live(*NAMES[:6])
-    removed = []
-
-    def remove(username: str) -> Any:
-        if username == NAMES[3] and not removed:
-            removed.append(username)
-            shutil.rmtree(world.cache_dir)
-            return kind
-
-    world.standin.watch = remove
-    assert world.run().code == 0
-    assert sorted(world.cache) == names and world.all_live
-    assert world.cache_file.read_text().count("\n") == 6 + 2
-    again = {"live": 0, "401": 1, "404": 1}[kind]
-    assert len(world.standin.log) == 6 + again, "no other profile is fetched twice"
-
-
-@pytest.mark.parametrize("kind", ["live", "401"])
-def test_a_state_folder_is_made_with_the_folders_above_it_at_the_start_and_again(
-    world: Any, kind: str
-) -> None:
-    names = world.live(*NAMES[:4])
-    world.cache_dir = world.folder / "deep" / "er" / "state"
-    removed: list[str] = []
-
-    def remove(username: str) -> Any:
-        if username == names[2] and not removed:
-            removed.append(username)
-            shutil.rmtree(world.folder / "deep")
-            return kind
-
-    world.standin.watch = remove
-    assert world.run().code == 0 and world.all_live
-    assert json.loads((world.cache_dir / "ig_cache.json").read_text()).keys() == set(names)
-
-
-def test_a_state_folder_that_cannot_be_made_again_stops_the_run_with_one_line(world: Any) -> None:
-    names = world.live(*NAMES[:6])
-
-    def replace(username: str) -> Any:
-        if username == NAMES[3]:
-            shutil.rmtree(world.cache_dir)
-            world.cache_dir.write_text("in the way")
-
-    world.standin.watch = replace
-    result = world.run()
-    assert result.code == 1
-    assert result.log.count("Could not save") == 1
-    assert (
-        list(world.biographies().values())
-        == [f"The biography of {name}" for name in names[:3]] + [""] * 3
-    )
-    world.cache_dir.unlink()
-
-
-def test_an_entry_that_is_replaced_keeps_one_line_a_name(world: Any, cached_entry: Any) -> None:
-    path = world.folder / "ig_cache.json"
-    path.write_bytes(ours({name: cached_entry(name) for name in NAMES[:9]}))
-    cache = ig.Cache(path)
-    for name in (NAMES[3], NAMES[8], "new.one", "new.one"):
-        cache.add(ig.Profile.fetched_now(name, {"biography": "anew"}))
-    assert path.read_text().count("\n") == 10 + 2
-    assert list(json.loads(path.read_text())) == [*NAMES[:9], "new.one"]
-    assert json.loads(path.read_text())[NAMES[8]]["biography"] == "anew"
-    assert ig.Cache(path).profiles == cache.profiles
-    assert [other.name for other in world.folder.iterdir()] == ["ig_cache.json"]
-
-
-def test_a_name_that_stands_twice_counts_as_it_stands_last(world: Any, cached_entry: Any) -> None:
     world.live(*NAMES[:3])
     world.cache_dir.mkdir()
-    lines = [
-        f'"{name}": {json.dumps(cached_entry(name, biography=text))}'
-        for name, text in (
-            (NAMES[0], "old"),
-            (NAMES[1], "The biography of profile.001"),
-            (NAMES[0], "The biography of profile.000"),
-        )
-    ]
-    world.cache_file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    if exists:
+        world.cache_file.write_bytes(WHOLE)
+        world.progress_file.write_text('{"last_processed_index": 1}')
+    before = {path: path.read_bytes() for path in world.cache_dir.iterdir()}
+    path = world.cache_dir / name
+    on_opening(monkeypatch, [path], lambda path: refuse(error, path))
+    if name == "ig.lock":
+        monkeypatch.setattr(ig.fcntl, "flock", lambda *args: refuse(error))
     result = world.run()
-    assert result.code == 0 and world.all_live
-    assert world.standin.names == [NAMES[2]]
-    assert world.cache_file.read_text().count("\n") == 3 + 2
-
-
-def test_the_output_is_whole_at_every_moment(world: Any) -> None:
-    world.live(*NAMES[:12])
-
-    def look(username: str) -> Any:
-        assert len(world.rows) == 13
-        assert all(len(row) == 3 for row in world.rows)
-
-    world.standin.watch = look
-    assert world.run("-b", "3").code == 0
-    assert sorted(path.name for path in world.folder.iterdir()) == [".tmp", "list.csv", "out.csv"]
-
-
-def test_an_output_that_is_a_link_is_written_where_it_points(world: Any) -> None:
-    world.live(*NAMES[:2])
-    real = world.folder / "real.csv"
-    world.output.symlink_to(real)
-    assert world.run().code == 0
-    assert world.output.is_symlink()
-    assert "The biography" in real.read_text()
-
-
-# ---- What the system refuses ----
-
-
-def refuse_flock(monkeypatch: pytest.MonkeyPatch, error: int, after: int = 0) -> None:
-    """Let the system refuse to lock files, as network drives do, from some call on."""
-    flock, calls = ig.fcntl.flock, iter(range(10**6))
-
-    def refuse(*args: Any) -> None:
-        if next(calls) >= after:
-            raise OSError(error, os.strerror(error))
-        flock(*args)
-
-    monkeypatch.setattr(ig.fcntl, "flock", refuse)
-
-
-@pytest.mark.parametrize("error", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
-def test_a_state_folder_that_cannot_be_locked_is_refused_with_its_path(
-    world: Any, monkeypatch: pytest.MonkeyPatch, error: int
-) -> None:
-    world.live(*NAMES[:3])
-    refuse_flock(monkeypatch, error)
-    result = world.run()
-    assert result.code == 2
-    assert f"{world.cache_dir / 'ig.lock'}: {os.strerror(error)}: give another path" in result.log
-    assert result.log.count("\n") == 1
+    code, advice = (1, "free some space") if error == errno.ENOSPC else (2, "give another path")
+    assert result.code == code and result.log.count("\n") == 1
+    assert result.log.endswith(f": {path}: {os.strerror(error)}: {advice}\n")
     assert world.standin.log == []
+    assert all(path.read_bytes() == data for path, data in before.items())
+
+
+@pytest.mark.parametrize(
+    ("broken", "cached", "stop"),
+    [
+        ("cache", 3, 9999),
+        ("progress", 4, 9999),
+        ("cache, progress, output, report", 3, 9999),
+        ("output, report", 6, 9999),
+        ("output, report", 5, 330),
+    ],
+)
+def test_what_cannot_be_written_stops_the_run_with_its_path_and_the_rest_is_saved(
+    world: World, monkeypatch: pytest.MonkeyPatch, broken: str, cached: int, stop: int
+) -> None:
+    names = world.live(*NAMES[:6])
+    files = {"cache": world.cache_file, "progress": world.progress_file, "output": world.output}
+    paths = [files.get(each, world.report_file) for each in broken.split(", ")]
+
+    with monkeypatch.context() as patch:
+        on_opening(patch, paths, lambda path: world.standin.log[3:] and refuse(errno.EROFS, path))
+        result = world.run_and_interrupt(stop, "-r", "1", "--report", str(world.report_file))
+    assert result.code == 1, "no clean stop, even if a signal came"
+    why = f"Could not save ({paths[0]}: Read-only file system)"
+    words = "Interrupted by SIGINT" if stop == 330 else why
+    place = f"row {cached + 2} (@{names[cached]})" if cached < 6 else "the end"
+    words += f". Stopped at {place}, with {6 - cached} of 6 rows still open; everything but "
+    words += f"{', '.join(map(str, paths))} is saved; to resume: run the same command again\n"
+    assert words in result.log
+    assert result.log.count(why) == words.count(why)
+    assert list(world.cache) == names[:cached]
+    assert "output" in broken or [*world.biographies().values()].count("") == 6 - cached
+    assert world.run().code == 0 and world.all_live
+    assert world.standin.names == [*names[: max(cached, 4)], *names[cached:]]
+
+
+@pytest.mark.parametrize(
+    ("faults", "why", "kept"),
+    [  # of the write of the line, of the sync, of the write of the brace that was there
+        (["short", ""], "No space left on device", 0),
+        (["", "error", ""], "Input/output error", 0),
+        (["error", "error"], "Input/output error", 1),
+    ],
+)
+def test_a_line_that_is_not_wholly_on_the_disk_is_taken_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, faults: list[str], why: str, kept: int
+) -> None:
+    names = world.live(*NAMES[:6])
+    coming = iter(faults)
+
+    class Failing(io.FileIO):
+        def write(self, data: Any) -> int:
+            fault = next(coming)
+            taken = super().write(data[:40] if fault else data)
+            if fault == "error":
+                refuse(errno.EIO)
+            return taken
+
+        def fileno(self) -> int:
+            if next(coming):
+                refuse(errno.EIO)
+            return super().fileno()
+
+    def act(path: Path) -> io.FileIO | None:
+        is_append = path == world.cache_file and names[3] in world.standin.names
+        return Failing(str(path), "r+") if is_append else None
+
+    with monkeypatch.context() as patch:
+        on_opening(patch, [world.cache_file], act)
+        result = world.run()
+    assert result.code == 1 and list(coming) == []
+    assert f"Could not save ({world.cache_file}: {why}). Stopped at row 5" in result.log
+    assert f"everything but {world.cache_file} is saved" in result.log
+    assert list(world.cache) == names[:3]
+    assert world.run().code == 0 and world.all_live
+    assert len(list(world.cache_dir.glob("*.damaged*"))) == kept
 
 
 def test_a_thread_that_cannot_be_started_is_a_network_error(
-    world: Any, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = world.live(*NAMES[:6])
     start, calls = threading.Thread.start, itertools.count()
 
-    def refuse(thread: threading.Thread) -> None:
-        if getattr(thread, "_args", ()) and thread.daemon and next(calls) in (3, 4):
+    def refuse_to_start(thread: threading.Thread) -> None:
+        if threading.current_thread() is threading.main_thread() and next(calls) in (3, 4):
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        result = world.run()
+    monkeypatch.setattr(threading.Thread, "start", refuse_to_start)
+    result = world.run()
     assert result.code == 0 and world.all_live
     assert result.log.count("can't start new thread; try ") == 2
     assert world.standin.names == names
-
-
-@pytest.mark.parametrize("error", [errno.EROFS, errno.EACCES, errno.ENOSPC])
-def test_a_cache_that_cannot_be_written_stops_the_run_with_its_path_and_a_checkpoint(
-    world: Any, monkeypatch: pytest.MonkeyPatch, error: int
-) -> None:
-    names = world.live(*NAMES[:6])
-    append = ig.Cache._append
-
-    def refuse(cache: ig.Cache, line: bytes) -> None:
-        if len(cache.profiles) == 3:
-            raise OSError(error, os.strerror(error), str(world.cache_file))
-        append(cache, line)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ig.Cache, "_append", refuse)
-        result = world.run()
-    assert result.code == 1
-    assert f"Could not save ({world.cache_file}: {os.strerror(error)})" in result.log
-    assert list(world.cache) == names[:3]
-    assert [name for name, text in world.biographies().items() if text] == names[:3]
-    assert world.run().code == 0
-    assert world.standin.names == [*names[:4], *names[3:]], "the one that was not saved, again"
-
-
-@pytest.mark.parametrize("name", ["ig_cache.json", "ig_progress.json"])
-@pytest.mark.parametrize("exists", [True, False])
-def test_a_state_file_that_cannot_be_written_is_found_out_before_the_first_request(
-    world: Any, cached_entry: Any, monkeypatch: pytest.MonkeyPatch, name: str, exists: bool
-) -> None:
-    world.live(*NAMES[:3])
-    world.remember(*([cached_entry("old")] if exists else []))
-    if exists:
-        world.cache_file.write_bytes(ours({"old": cached_entry("old")}))
-        world.progress_file.write_text('{"last_processed_index": 1}')
-    elif name == "ig_cache.json":
-        world.cache_file.unlink()
-    path = world.cache_dir / name
-    before = path.read_bytes() if path.exists() else None
-    real_open = Path.open
-
-    def refuse(self: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-        if mode != "rb" and name in self.name and ("b" in mode):
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
-        return real_open(self, mode, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", refuse)
-        result = world.run()
-    assert result.code == 2
-    assert f"{path}: Read-only file system: give another path" in result.log
-    assert world.standin.log == []
-    assert (path.read_bytes() if path.exists() else None) == before
-
-
-@pytest.mark.parametrize("broken", [(), ("progress",), ("output",), ("progress", "output")])
-def test_the_last_words_say_saved_only_of_what_is(
-    world: Any, monkeypatch: pytest.MonkeyPatch, broken: tuple[str, ...]
-) -> None:
-    names = world.live(*NAMES[:6])
-    append, write = ig.Cache._append, ig.write_atomic
-    paths = {"progress": world.progress_file, "output": world.output}
-    is_full: list[bool] = []
-
-    def refuse_line(cache: ig.Cache, line: bytes) -> None:
-        if len(cache.profiles) == 3:
-            is_full.append(True)
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(world.cache_file))
-        append(cache, line)
-
-    def refuse_file(path: Path, *args: Any) -> None:
-        if is_full and path in [paths[name] for name in broken]:
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-        write(path, *args)
-
-    monkeypatch.setattr(ig.Cache, "_append", refuse_line)
-    monkeypatch.setattr(ig, "write_atomic", refuse_file)
-    result = world.run()
-    assert result.code == 1
-    unwritten = ", ".join(map(str, [world.cache_file, *(paths[name] for name in broken)]))
-    assert f"Could not save ({world.cache_file}: Read-only file system). " in result.log
-    assert f"Stopped at row 5 (@{names[3]}), with 3 of 6 rows still open; " in result.log
-    assert f"; everything but {unwritten} is saved; to resume: run the same" in result.log
-    assert list(world.cache) == names[:3]
-
-
-def test_a_failed_write_is_no_clean_stop_even_if_a_signal_came(
-    world: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.live(*NAMES[:6])
-    report = world.folder / ("r" * 150 + ".csv")
-    write = ig.write_atomic
-
-    def refuse(path: Path, *args: Any) -> None:
-        if world.standin.log and path != world.cache_file and path != world.progress_file:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        write(path, *args)
-
-    monkeypatch.setattr(ig, "write_atomic", refuse)
-    result = world.run_and_interrupt(20, "--report", str(report))
-    assert result.code == 1
-    assert f"everything but {world.output}, " in result.log
-    assert "r" * 60 in result.log.splitlines()[-1], "each path is named, however long they are"
-
-
-def test_where_the_brace_cannot_be_put_back_the_path_is_named_and_the_cache_written_anew(
-    world: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = world.live(*NAMES[:6])
-    real_open = Path.open
-    calls = itertools.count()
-
-    class Dying(io.FileIO):
-        def write(self, data: Any) -> int:
-            if next(calls) < 2:
-                super().write(data[:40])
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
-            return super().write(data)
-
-    def opened(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
-        if path == world.cache_file and options.get("buffering") == 0 and len(world.cache) == 2:
-            return Dying(str(path), "r+")
-        return real_open(path, mode, *args, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", opened)
-        result = world.run()
-    assert result.code == 1
-    assert f"Could not save ({world.cache_file}: Input/output error)" in result.log
-    assert list(world.cache) == names[:2], "the torn file was kept, and written anew"
-    assert world.run().code == 0 and world.all_live
-
-
-def test_a_line_that_cannot_be_synced_is_taken_back(
-    world: Any, cached_entry: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = world.folder / "ig_cache.json"
-    before = ours({NAMES[0]: cached_entry(NAMES[0])})
-    path.write_bytes(before)
-    cache = ig.Cache(path)
-
-    def refuse(file: int) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", refuse)
-        with pytest.raises(OSError, match="ig_cache"):
-            cache.add(ig.Profile.fetched_now(NAMES[1], {"biography": "lost"}))
-    assert path.read_bytes() == before
-    cache.add(ig.Profile.fetched_now(NAMES[2], {"biography": "saved"}))
-    assert list(json.loads(path.read_text())) == [NAMES[0], NAMES[2]]
