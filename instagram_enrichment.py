@@ -196,7 +196,7 @@ LABEL = re.compile(  # of check boxes, links, totals and headers; numbers, count
 )
 # What a handle cell holds, if it is usable or says that there is none; else a word on why it isn't.
 ADDRESS, MENTION, WORD = "the address of a profile", "an @name", "a bare word"
-EMPTY, ELSEWHERE = "empty or none", "on another network"
+NO_NAME, ELSEWHERE = "empty or none", "on another network"
 
 
 def parse_handle(cell: str) -> tuple[str | None, str]:
@@ -206,7 +206,7 @@ def parse_handle(cell: str) -> tuple[str | None, str]:
     if names := PROFILE_ADDRESS.findall(text):
         kind = ADDRESS
     elif NO_INSTAGRAM.search(text) or SAYS_NONE.fullmatch(word):
-        return None, EMPTY
+        return None, NO_NAME
     elif OTHER_NETWORK.search(text):
         return None, ELSEWHERE
     elif names := AT_NAME.findall(text):
@@ -301,9 +301,9 @@ def format_duration(seconds: float) -> str:
     return " ".join(f"{count} {unit}" for unit, count in units.items() if count) or "0 s"
 
 
-def format_wait(seconds: float, until: str = ", until") -> str:
+def format_wait(seconds: float) -> str:
     """Say how long a wait takes, and when it ends: `30 min, until 17:28:09`."""
-    return f"{format_duration(seconds)}{until} {clock_time_in(seconds)}"
+    return f"{format_duration(seconds)}, until {clock_time_in(seconds)}"
 
 
 def clock_time_in(seconds: float) -> str:
@@ -418,7 +418,7 @@ LONGEST_FIRST_WAIT = 60.0  # seconds until a run's first token, however slow the
 
 
 class RateLimiter:
-    """A token bucket with room for one token, empty at the start; waits for `progress`, too."""
+    """A token bucket with room for one token, empty at the start; `progress` may hold it back."""
 
     def __init__(self, per_minute: float, waiter: Waiter, progress: Progress) -> None:
         # So 60 seconds and the bunching hold floor(rate) + 1 requests: one over the limit at most.
@@ -608,9 +608,9 @@ class Source:
     def check_set_up(self, client: Client) -> None:
         """Check the set-up before the first profile; raises UnusableError or StoppedError."""
 
-    def settles(self, profile: Profile | None) -> bool:
-        """Return whether what is cached of a profile, None for nothing, is all there is to get."""
-        return profile is not None and profile.error in (None, *self.settled_errors)
+    def settles(self, profile: Profile) -> bool:
+        """Return whether what is cached of a profile is all that there is to get."""
+        return profile.error in (None, *self.settled_errors)
 
 
 # ==================================================================================================
@@ -646,7 +646,7 @@ def refuses(response: Response) -> bool:
     """Return whether a response asks for a login or to wait, leads elsewhere, or has but errors."""
     payload = response.payload
     has_errors = response.status in (200, 404) and not user_of(response) and payload.get("errors")
-    said = response.title if response.page else repr(response.body[:MESSAGE_CHARACTERS])
+    said = response.title if response.page else response.body[:MESSAGE_CHARACTERS].decode("latin-1")
     asks_to_wait = response.status == 404 and re.search("(?i)please wait|try again later", said)
     is_guarded = response.body.startswith(SCRIPT_GUARD)
     leads_away = is_guarded and ("redirect" in payload or payload.get("error") == 1357004)
@@ -709,8 +709,8 @@ class WebAddress(Source):
     settled_errors = (NOT_FOUND,)
     locked_out_hint = """\
 No profile could be fetched yet. This may be a rate limit, which passes; or the web address may be
-  closed to you, as it is to many since early 2026, and waiting won't help. The README says how to
-  tell ("Which way to fetch"). --graph-api, Instagram's official API, is the way that it offers."""
+  closed to you, as it is to many since 2026, and waiting won't help. The README says how to tell
+  ("Which way to fetch"). --graph-api, Instagram's official API, is the way that it offers."""
     withheld_hint = "--graph-api for those of the {} withheld that are professional (README)"
 
     def url(self, username: str) -> str:
@@ -900,6 +900,7 @@ def anonymous_session(headers: Mapping[str, str]) -> requests.Session:
     session.headers.update(headers)
     session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     session.auth = lambda request: request
+    session.stream = True
     # Else `requests` would read the whole body of a redirect, however long.
     session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
     return session
@@ -934,7 +935,7 @@ class Client:
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((Blocked, NetworkError)),
             stop=lambda state: state.attempt_number >= TRIES or self.failures >= FAILURES_IN_A_ROW,
-            wait=tenacity.wait_exponential(multiplier=5, max=60),
+            wait=tenacity.wait_exponential(multiplier=5),
             sleep=lambda seconds: waiter.wait_until(Deadline.after(seconds), "retrying in"),
             before_sleep=self._log_retry,
             reraise=True,
@@ -957,7 +958,6 @@ class Client:
         """Send a request a single time, when it may be sent; returns and raises as `send`."""
         self.wait_while_blocked()
         self.limiter.wait_before_request()
-        self.requests_sent += 1
         try:
             response = self._get(url)
             log.debug("%s: status %d, %d bytes", label, response.status, len(response.body))
@@ -985,13 +985,14 @@ class Client:
         results: queue.SimpleQueue[Response | NetworkError] = queue.SimpleQueue()
         what = "waiting for an answer"
         self._waiter.wait_for(what, lambda: None)  # a signal may have come
+        self.requests_sent += 1
         try:
             threading.Thread(target=self._receive, args=(url, results), daemon=True).start()
             result = self._waiter.wait_for(what, results.get, True, RESPONSE_TIMEOUT)
         except queue.Empty:
-            result = NetworkError(f"no whole response within {RESPONSE_TIMEOUT:.0f} s")
+            raise NetworkError(f"no whole response within {RESPONSE_TIMEOUT:.0f} s") from None
         except RuntimeError as error:  # the system has no thread left
-            result = NetworkError(str(error))
+            raise NetworkError(str(error)) from error
         if isinstance(result, NetworkError):
             raise result
         return result
@@ -999,9 +1000,8 @@ class Client:
     def _receive(self, url: str, results: queue.SimpleQueue[Response | NetworkError]) -> None:
         """Put the response to a request into `results`, or the NetworkError that came instead."""
         deadline = Deadline.after(RESPONSE_TIMEOUT)
-        get = functools.partial(self._session.get, timeout=SOCKET_TIMEOUT, stream=True)
         try:
-            with get(url, allow_redirects=False) as response:
+            with self._session.get(url, timeout=SOCKET_TIMEOUT, allow_redirects=False) as response:
                 self.is_reached = True
                 body = bytearray()
                 is_block = response.status_code in self.source.blocked_statuses
@@ -1009,8 +1009,7 @@ class Client:
                     for chunk in response.iter_content(4096):
                         body += chunk
                         if len(body) > RESPONSE_BYTES or deadline.remaining() < 0:
-                            results.put(NetworkError("a response that is too long or too slow"))
-                            return
+                            raise TimeoutError("a response that is too long or too slow")
             results.put(Response(response.status_code, response.headers, bytes(body)))
         except Exception as error:  # noqa: BLE001 - whatever a broken response raises
             results.put(NetworkError(describe_failure(error)))
@@ -1052,14 +1051,14 @@ GIVE_UP_UNKNOWN_AFTER = 4 * 3600.0  # the same, where no profile is known
 class FetchQueue:
     """The open profiles in the order in which they are fetched, and what came of them.
 
-    `first_row` is username -> index of its first row. `waiting` are those that this pass has still
-    to fetch, at first those from row `rows_done` on; `errors` is why others are still open.
-    `fetched` counts the fetches of all passes; `has_answered` is whether any profile was answered.
+    `first_index` is username -> index of its first row. `waiting` are those that this pass has
+    still to fetch, at first those from row `rows_done` on; `errors` is why others are still open.
+    `fetched` counts the fetches of all passes; `has_answered` is whether anybody was answered.
     """
 
-    def __init__(self, first_row: Mapping[str, int], rows_done: int) -> None:
-        self.first_row = first_row
-        self.waiting = deque(sorted(first_row, key=lambda name: first_row[name] < rows_done))
+    def __init__(self, first_index: Mapping[str, int], rows_done: int) -> None:
+        self.first_index = first_index
+        self.waiting = deque(sorted(first_index, key=lambda name: first_index[name] < rows_done))
         self.errors: dict[str, FetchError] = {}
         self.fetched = 0
         self.has_answered = False
@@ -1123,12 +1122,9 @@ class FetchQueue:
         return [name for name in self._failed(NotFound) if passes[name][-2:] == last_two]
 
     def _again(self, is_any_known: bool) -> list[str]:
-        """Return those that the next pass fetches: at first all that may have failed by chance.
-
-        Later these are those not found, if the pass has found one that was not found before.
-        """
+        """Return those that the next pass fetches: what may have failed by chance."""
         kinds: list[type[FetchError]] = [Blocked, NetworkError] if self._pass == 1 else []
-        if is_any_known and (self._pass == 1 or self._has_found):
+        if is_any_known and (self._pass == 1 or self._has_found):  # so it may find others, too
             kinds.append(NotFound)
         return self._failed(*kinds)
 
@@ -1196,7 +1192,7 @@ class Cache:
     """The profiles fetched so far: username -> Profile in memory, one JSON object on disk.
 
     If another program has changed or removed the file, it is written anew from memory, and what it
-    held is kept as a copy. All methods raise OSError; what the file held stays whole then.
+    held is kept as a copy. What writes may raise OSError; what the file held stays whole then.
     """
 
     def __init__(self, path: Path) -> None:
@@ -1207,7 +1203,8 @@ class Cache:
             path.open("r+b").close()  # it can be written, too
             self._stamp = file_stamp(path)  # by which a change is seen
         else:
-            self._replace(data)
+            taken_over = f"{counted(len(self.profiles), 'profile')} taken over"
+            self._replace(data, f"is damaged, or another program's; {taken_over}")
 
     def known(self) -> list[str]:
         """Return the usernames of the profiles with data, which are known to exist."""
@@ -1226,7 +1223,7 @@ class Cache:
     def rewrite_if_changed(self) -> None:
         """Write the file anew, if another program has changed or removed it."""
         if self._stamp != file_stamp(self._path):
-            self._replace(read_if_exists(self._path))
+            self._replace(read_if_exists(self._path), "was changed by another program")
 
     def set_aside(self) -> None:
         """Keep the file as `.bak`, or the next free name, and start empty."""
@@ -1236,11 +1233,10 @@ class Cache:
             self.profiles.clear()
             self._write({})
 
-    def _replace(self, data: bytes) -> None:
+    def _replace(self, data: bytes, why: str) -> None:
         """Write the file anew from memory; what it holds now, `data`, is kept if it differs."""
         if data not in (b"", render_cache(self.profiles.values())):
-            kept = f"{counted(len(self.profiles), 'profile')} taken over"
-            keep_copy(self._path, data, "damaged", f"is damaged, or another program's; {kept}")
+            keep_copy(self._path, data, "damaged", why)
         self._write(self.profiles)
 
     def _append(self, line: bytes) -> None:
@@ -1316,7 +1312,7 @@ def is_about_profile(entry: Mapping[str, Any]) -> bool:
 
 
 class Progress:
-    """What a run leaves to the next; its methods raise OSError.
+    """What a run leaves to the next; what writes may raise OSError.
 
     `rows_done` counts the rows from the top that are done, `batch_count` the fetches of the batch.
     `not_before` is when requests may be sent: in `longest_wait` at most, if the clock was set back.
@@ -1466,7 +1462,7 @@ class Column:
         if OTHER_HEADER.search(self.words) or (names_other and not names_instagram):
             return 0
         kinds = Counter(kind for _, kind in map(parse_handle, self.sample))
-        count = sum(kinds.values()) - kinds[EMPTY]
+        count = sum(kinds.values()) - kinds[NO_NAME]
         addresses = kinds[ADDRESS]
         marked = addresses + kinds[MENTION]
         is_half_usable = 2 * (marked + kinds[WORD]) >= count > 0
@@ -1489,7 +1485,7 @@ def fold(text: str) -> str:
 
 
 def find_handle_column(columns: Sequence[Column], names: Sequence[str]) -> Column:
-    """Return the candidate or raise UnusableError; `names` (file, headers) may name a network."""
+    """Return the candidate or raise UnusableError; `names` may tell of a network."""
     kinds = [column.candidate_kind() for column in columns]
     strongest = min(filter(None, kinds), default=0)
     found = [column for column, kind in zip(columns, kinds) if kind and kind == strongest]
@@ -1498,7 +1494,8 @@ def find_handle_column(columns: Sequence[Column], names: Sequence[str]) -> Colum
         return found[0]
     what = f"has {'several columns' if found else 'no column'} that may hold Instagram handles"
     if other is not None:
-        what = f"names another network ('{printable(other.strip())}') and nowhere Instagram"
+        named = printable(other.strip())
+        what = f"names another network ('{named}'), whose names may be strangers' on Instagram"
     raise UnusableError(f"{what}: {list_columns(found or columns, '--username-column')}")
 
 
@@ -1569,7 +1566,7 @@ class Row(NamedTuple):
     cells: dict[Any, Any]  # position -> cell; None -> the cells beyond the header
     handle_cell: str = ""
     username: str | None = None  # in its handle cell; None if that holds no usable one
-    handle_kind: str = EMPTY  # what it holds
+    handle_kind: str = NO_NAME  # what it holds
     wanted: Mapping[str, str] = {}  # profile field -> header of its cell, of those that are empty
 
     def cell(self, column: Column) -> str:
@@ -1809,8 +1806,8 @@ class Status(Enum):
     FILLED = "filled"  # the detail names the columns
     EMPTY = "empty"  # there is nothing for its empty cells
     COMPLETE = "complete"  # it was full before
-    NOT_FOUND = NOT_FOUND.lower()
-    NOT_PROFESSIONAL = NOT_PROFESSIONAL.lower()
+    NOT_FOUND = "not_found"  # this and the next as the `error` of a cached profile
+    NOT_PROFESSIONAL = "not_professional"
     WITHHELD = "withheld"
     OPEN = "open"  # and fetched in vain; the detail says why
     PENDING = "pending"  # not fetched yet
@@ -1920,13 +1917,14 @@ class Enrichment:
             self.progress.is_fetching = False
             if not requests:  # a signal came first
                 self.progress.batch_count -= 1
-        rows_done = self.queue.first_row[username] + 1
+        rows_done = self.queue.first_index[username] + 1
         self.progress.advance_to(rows_done)
-        end = format_wait(self.eta(), " left, done at")
+        eta = self.eta()
+        end = f"{format_duration(eta)} left, done at {clock_time_in(eta)}"
         log.info("[%d/%d] @%s: %s | %s", rows_done, len(self.rows), username, result, end)
         if self.client.failures >= FAILURES_IN_A_ROW:
             self.pause_if_out(self.queue.errors[username])
-        else:
+        else:  # the next outage begins with the first pause
             self.outage = None
 
     def fetch_and_note(self, username: str) -> str:
@@ -1941,10 +1939,9 @@ class Enrichment:
         except FetchError as error:
             self.stop_if_final(error)
             if not self.client.is_reached:
-                what = f"{self.client.source.name} can't be reached ({error})"
-                raise StoppedError(
-                    f"{what}: check the connection and the proxy settings"
-                ) from error
+                advice = "check the connection and the proxy settings"
+                what = f"{self.client.source.name} can't be reached ({error}): {advice}"
+                raise StoppedError(what) from error
             self.queue.note_failure(error)
             return f"left open: {error}"
         self.cache.add(profile)
@@ -1960,7 +1957,7 @@ class Enrichment:
             pass
         except FetchError as error:
             self.stop_if_final(error)
-            log.info("Known profile @%s failed, too: %s", username, error)
+            log.info("Known profile @%s failed: %s", username, error)
             return error
         log.info("Known profile @%s is answered: we are not blocked", username)
         return None
@@ -1976,14 +1973,14 @@ class Enrichment:
         Where none is known, pause once: the next profile of the queue tells.
         """
         known = self.cache.known()
-        failure = self.check_known(known) if known else error
-        if failure:
+        if not known:
+            self.queue.undo_failures()
+            self.pause_in_outage(error, GIVE_UP_UNKNOWN_AFTER)
+            return
+        if failure := self.check_known(known):
             self.queue.undo_failures()
         while failure:
-            self.pause_in_outage(failure, GIVE_UP_AFTER if known else GIVE_UP_UNKNOWN_AFTER)
-            if not known:
-                self.client.failures = FAILURES_IN_A_ROW - 1  # the next one is the fifth
-                return
+            self.pause_in_outage(failure, GIVE_UP_AFTER)
             failure = self.check_known(known)
         self.queue.confirm_failures()
 
@@ -2021,10 +2018,10 @@ class Enrichment:
 
     def checkpoint(self) -> None:
         """Write everything that a run writes; raises OSError, after it has tried each file."""
-        if errors := self.save():
+        if errors := self.try_to_save():
             raise errors[0]
 
-    def save(self) -> list[OSError]:
+    def try_to_save(self) -> list[OSError]:
         """Try to write each file of a checkpoint; returns what failed."""
         errors = []
         state = (self.cache.rewrite_if_changed, self.progress.save)
@@ -2168,7 +2165,7 @@ def describe(profile: Profile, fields: Collection[str]) -> str:
     if profile.error:
         return ERRORS[profile.error]
     biography = clean(profile.biography or "")
-    bio = f"bio of {len(biography)} characters" if biography else "no bio"
+    bio = f"bio of {counted(len(biography), 'character')}" if biography else "no bio"
     category = printable(clean(profile.category_name or "")) or "no category"
     return f"{category}, {bio}" if "category_name" in fields else bio
 
@@ -2213,10 +2210,10 @@ def log_summary(outcomes: Sequence[Outcome], sheet: Sheet, profiles: Mapping[str
     table = "\n  ".join(coverage_table(outcomes, sheet, profiles))
     log.info("Coverage:\n  %s%s", table, f"\n\n  Categories: {named}{more}" if named else "")
     log.info("%s: %s", counted(len(outcomes), "row"), count_by_status(outcomes))
-    in_vain = {row.username: why for row, status, why in outcomes if why and status in STILL_OPEN}
-    for username, why in itertools.islice(in_vain.items(), MOST_OPEN):
+    reasons = {row.username: why for row, status, why in outcomes if why and status in STILL_OPEN}
+    for username, why in itertools.islice(reasons.items(), MOST_OPEN):
         log.info("Still open: @%s: %s", username, why)
-    if (others := len(in_vain) - MOST_OPEN) > 0:
+    if (others := len(reasons) - MOST_OPEN) > 0:
         log.info("Still open: %d more (--report CSV lists all)", others)
 
 
@@ -2274,7 +2271,7 @@ def bounded(kind: Callable[[str], float], least: float, what: str) -> Callable[[
     return parse
 
 
-def account_id(text: str) -> str:
+def parse_account_id(text: str) -> str:
     """Parse an account's numeric id; the error does not repeat what may be a token by mistake."""
     if text and not ACCOUNT_ID.fullmatch(text):
         raise argparse.ArgumentTypeError("must be the numeric id of an account, or left out")
@@ -2316,7 +2313,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         add(flag, dest=field, metavar="HEADER", help=f"column to fill (default: {default})")
     add("--report", type=Path, metavar="CSV", help="what became of each row (default: none)")
     api = "fetch from Meta's official API (default: off)"
-    add("--graph-api", nargs="?", const="", type=account_id, metavar="IG_USER_ID", help=api)
+    add("--graph-api", nargs="?", const="", type=parse_account_id, metavar="IG_USER_ID", help=api)
     return parser.parse_args(argv)
 
 
@@ -2353,7 +2350,7 @@ def enrich(args: argparse.Namespace, waiter: Waiter, console: Console) -> int:
     """Do what the command line asks for; raises UnusableError, StoppedError and Interrupted."""
     source = WebAddress() if args.graph_api is None else GraphApi(args.graph_api, access_token())
     named = {f: name for f in ("username", *TO_FILL) if (name := getattr(args, f)) is not None}
-    # It may come from a pipe.
+    # From a pipe it may never end: a signal has to get through.
     try:
         sheet = waiter.wait_for("reading the list", read_sheet, args.input, named)
     except UnusableError as error:
@@ -2381,19 +2378,19 @@ def open_run(args: argparse.Namespace, waiter: Waiter, source: Source, sheet: Sh
     longest_wait = max(LONGEST_WAIT, args.batch_pause)
     progress = Progress(path, len(sheet.rows), longest_wait, has_batches)
     client = Client(source, RateLimiter(args.rate_limit, waiter, progress), waiter)
-    first_row: dict[str, int] = {}
+    first_index: dict[str, int] = {}
     cached = {} if args.force else cache.profiles
     for index, row in enumerate(sheet.rows[: args.limit]):
         if row.username and outcome(row, source, cached, {}).status in STILL_OPEN:
-            first_row.setdefault(row.username, index)
-    fetch_queue = FetchQueue(first_row, 0 if args.force else progress.rows_done)
+            first_index.setdefault(row.username, index)
+    fetch_queue = FetchQueue(first_index, 0 if args.force else progress.rows_done)
     run = Enrichment(sheet, client, cache, progress, fetch_queue, args)
     # Whether everything can be written is found out now, not after a night.
     run.write_output()
     run.write_report()
     progress.save()
     log_columns(sheet)
-    if first_row:
+    if first_index:
         if pause := progress.blocked_for():
             log.info("Resuming an earlier pause: %s", format_wait(pause))
         source.check_set_up(client)
@@ -2411,10 +2408,12 @@ def run_and_log(run: Enrichment, console: Console) -> int:
     if run.queue.waiting:
         pauses, pause = run.pauses_ahead(), format_duration(run.args.batch_pause)
         batches = f"{counted(pauses, 'pause')} of {pause} between batches of {run.args.batch_size}"
-        rate, end = run.args.rate_limit, format_wait(run.eta(), ", done at")
-        log.info("At %g a minute%s: about %s", rate, f", with {batches}" if pauses else "", end)
+        rate, eta = f"{run.args.rate_limit:g}", run.eta()
+        duration, end = format_duration(eta), clock_time_in(eta)
+        with_pauses = f", with {batches}" if pauses else ""
+        log.info("At %s a minute%s: about %s, done at %s", rate, with_pauses, duration, end)
         if hint := run.client.source.plan_hint:
-            log.info("%s", hint.format(clock_time_in(run.eta())))
+            log.info("%s", hint.format(end))
     total = len({row.username for row in run.rows if row.username})
     console.position = lambda: (total - run.queue.left(), total, run.eta())
     code, why, unsaved = EXIT_DONE, "", []
@@ -2430,7 +2429,7 @@ def run_and_log(run: Enrichment, console: Console) -> int:
     except StoppedError as error:
         code, why = EXIT_INCOMPLETE, str(error)
     if why:
-        unsaved += run.save()
+        unsaved += run.try_to_save()
     outcomes = run.outcomes(run.rows)
     log_summary(outcomes, run.sheet, run.cache.profiles)
     requests = counted(run.client.requests_sent, "request")
@@ -2450,7 +2449,7 @@ def last_words(run: Enrichment, rows: list[Outcome], why: str, unsaved: list[OSE
         return "Done: every profile is settled, and everything is saved"
     place = "the end"
     if username := next(iter(run.queue.waiting), None):
-        place = f"row {run.rows[run.queue.first_row[username]].number} (@{username})"
+        place = f"row {run.rows[run.queue.first_index[username]].number} (@{username})"
     ended = f"{why[:1].upper()}{why[1:]}. Stopped at {place}" if why else "Done"
     paths = ", ".join(dict.fromkeys(printable(error.filename) for error in unsaved))
     saved = f"everything but {paths} is saved" if paths else "everything is saved"

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from standin import ANSWERS, LOGIN_PAGE, PAGE, Answer, StandIn, data, page, user
+from conftest import zipped
+from standin import ANSWERS, LOGIN_PAGE, PAGE, Answer, Chosen, StandIn, data, named, page, user
 
 import instagram_enrichment as ig
 
@@ -30,98 +31,65 @@ def says(status: int, message: str) -> Answer:
 
 
 # The stand-in's answers by name, and more.
-MEANINGS: dict[type[ig.FetchError], tuple[Sequence[str], Sequence[Answer]]] = {
-    ig.Blocked: (
-        [
-            *("401", "401 without a message", "403", "429", "429 html", "400 checkpoint"),
-            *("400 challenge", "400 feedback", "400 login", "400 problem", "400 try later"),
-            *("redirect to login", "redirect to challenge", "redirect to suspended"),
-            *("redirect to front page", "login page", "200 status fail", "200 for (;;);"),
-            *("200 for (;;); redirect", "404 please wait", "404 require_login", "null errors"),
-            "null require_login",
-        ],
-        [
-            *(data(200, {"data": {"user": each}, "status": "fail"}) for each in (None, user("x"))),
-            data(200, {"data": {"user": None}, "message": "checkpoint_required"}),
-            *(data(200, {"message": "login_required"}), data(404, {"errors": ["x"]})),
-            *(data(200, {"status": "ok", "require_login": True}), data(400, {"require_login": 1})),
-            *(says(200, "geoblock_required"), says(400, "Please log in to continue.")),
-            *(says(404, "asset login.x has been deleted"), says(418, "feedback_required")),
-            says(503, "Please wait a few minutes"),
-            (400, {}, b"About this request: " + b"x" * 80 + b". " + PLEASE_WAIT),
-            *((404, {}, PLEASE_WAIT), (404, HTML, LOGIN_PAGE)),
-            *(
-                data(404, each)
-                for each in (PLEASE_WAIT.decode(), {"error": {"message": "Please wait"}})
-            ),
-            (404, HTML, b"<html><title>Please wait a few minutes</title></html>"),
-            redirect("//www.instagram.com/"),
-            *(page(LOGIN_PAGE.upper()), page(b"<html><title lang='en'>Sign-in</title></html>")),
-            *map(titled, ("Log into Instagram", "Log in • Instagram", "Challenge required")),
-            *((200, {}, b'for (;;);{"error":1357004}'), (200, {}, b'for (;;);{"redirect":null}')),
-            *map(redirect, ("/", "/?next=%2Fapi", "/accounts/login", "https://www.instagram.com")),
-            redirect("https://i.instagram.com/challenge/123/abc"),
-        ],
-    ),
-    ig.Withheld: (
-        ["asset deleted", "geoblock", "restricted page", "restricted json", "status ok"],
-        [
-            says(400, "Asset asset://login.challenge/x has been deleted"),
-            *(says(400, "Restricted profile"), says(200, "Restricted profile")),
-            data(200, {"title": "Restricted profile", "status": "fail"}),
-            (404, HTML, b"<html><title>\n Restricted profile\n</title></html>"),
-        ],
-    ),
-    ig.NotFound: (
-        ["404", "null", "page"],
-        [
-            *(says(404, "User not found"), says(404, "Asset asset://x has been deleted")),
-            data(404, {"errors": [], "require_login": False, "status": "ok"}),
-            *((404, {}, b"["), (404, {}, b"Not found"), (404, HTML, PAGE), (200, {}, PAGE)),
-            (404, {}, b"<html><a href='/accounts/login/'>Log in</a></html>"),
-            (200, {"Content-Type": "text/HTML"}, b"  <p>no html tag</p>"),
-            (200, {}, b"\xef\xbb\xbf \n<!-- x --><HTML lang=de>"),
-            page(b"<html>Sorry, this page isn&#39;t available. <a>Log in</a></html>"),
-            *map(titled, ("Page not found", "Blogin • Instagram", "Unrestricted profile")),
-        ],
-    ),
-    ig.NetworkError: (
-        ["500", "503", "went wrong", "not json", "empty"],
-        [
-            *(says(503, "Oops"), data(599, {}), data(200, None)),
-            *(says(400, "Sorry, something went wrong"), says(401, "something went wrong")),
-            says(404, "Something went wrong"),
-            *((200, {}, b"for (;;);"), (200, {}, b"[" * 200_000)),
-            (200, {}, b'{"data": {"user": {"follower_count": ' + b"9" * 5000 + b"}}"),
-            *((200, {}, b"\xff\xfe\x00"), (200, {}, b'<?xml version="1.0"?><Error/>')),
-            (200, {}, b"<!---->" * 5000 + b"x"),
-            *((200, HTML, b""), (200, HTML, b"Bad gateway")),
-        ],
-    ),
-    ig.UnexpectedResponse: (
-        [
-            *("list", "no user", "empty user", "somebody else", "no biography", "400", "418"),
-            *("400 useragent", "400 SecFetch", "redirect elsewhere"),
-        ],
-        [
-            *(data(200, {"data": {"user": each}}) for each in ([], "x", False, user("y"))),
-            *(data(200, value) for value in ({}, 5, "user", {"data": None}, {"data": []})),
-            data(200, {"data": {"user": {"username": "xx"}}}),
-            data(200, {"data": {"user": {"username": "x"}}, "errors": ["x"]}),
-            *(data(200, {"status": "ok", "data": {}}), data(200, {"status": "OK?"})),
-            *(data(204, {}), data(410, {}), data(206, {"data": {"user": user("x")}})),
-            *(says(400, each) for each in ("", "it includes nothing", "Unrestricted profile")),
-            *(data(400, {"errors": ["x"]}), data(999, {"status": "fail"})),
-            *((200, {}, b'for (;;);{"error":5}'), data(200, {"redirect": "/", "error": 1357004})),
-            (200, {}, json.dumps({"data": {"user": 1}}).encode("utf-16")),
-            *((303, {}, b""), redirect("https://x/ana/"), redirect("https://x/ana.login/")),
-        ],
-    ),
+MEANINGS: dict[type[ig.FetchError], Sequence[Chosen]] = {
+    ig.Blocked: [
+        *("401", "401 without a message", "403", "429", "429 html", "400 checkpoint"),
+        *("400 challenge", "400 feedback", "400 login", "400 problem", "400 try later"),
+        *("redirect to login", "redirect to challenge", "redirect to suspended"),
+        *("redirect to front page", "login page", "200 status fail", "200 for (;;);"),
+        *("200 for (;;); redirect", "404 please wait", "404 require_login", "null errors"),
+        *("null require_login", data(200, {"data": {"user": user("x")}, "status": "fail"})),
+        data(200, {"data": {"user": None}, "message": "checkpoint_required"}),
+        *(data(200, {"status": "ok", "require_login": True}), data(400, {"require_login": 1})),
+        *(says(200, "geoblock_required"), says(400, "Please log in to continue.")),
+        *(says(404, "asset login.x has been deleted"), says(503, "Please wait a few minutes")),
+        (400, {}, b"About this request: " + b"x" * 80 + b". " + PLEASE_WAIT),
+        *((404, {}, PLEASE_WAIT), data(404, PLEASE_WAIT.decode()), data(404, {"errors": ["x"]})),
+        *((404, HTML, LOGIN_PAGE), (404, HTML, b"<html><title>Please wait a few minutes</title>")),
+        *(page(LOGIN_PAGE.upper()), page(b"<html><title lang='en'>Sign-in</title></html>")),
+        *map(titled, ("Log into Instagram", "Log in • Instagram", "Challenge required")),
+        (200, {}, b'for (;;);{"redirect":null}'),
+        *map(redirect, ("//www.instagram.com/", "/?next=%2Fapi", "https://www.instagram.com")),
+        *map(redirect, ("/accounts/login", "https://i.instagram.com/checkpoint/123/abc")),
+    ],
+    ig.Withheld: [
+        *("asset deleted", "geoblock", "restricted page", "restricted json", "status ok"),
+        says(400, "Asset asset://login.challenge/x has been deleted"),
+        *(says(200, "Restricted profile"), data(200, {"title": "Restricted profile"})),
+        (404, HTML, b"<html><title>\n Restricted profile\n</title></html>"),
+    ],
+    ig.NotFound: [
+        *("404", "null", "page", (200, {}, PAGE), (404, HTML, PAGE), (404, {}, b"[")),
+        *(says(404, "User not found"), says(404, "Asset asset://x has been deleted")),
+        data(404, {"errors": [], "require_login": False, "status": "ok"}),
+        (404, {}, b"<html><a href='/accounts/login/'>Log in</a></html>"),
+        (200, {"Content-Type": "text/HTML"}, b"  <p>no html tag</p>"),
+        (200, {}, b"\xef\xbb\xbf \n<!-- x --><HTML lang=de>"),
+        *map(titled, ("Page not found", "Blogin • Instagram", "Unrestricted profile")),
+    ],
+    ig.NetworkError: [
+        *("500", "503", "went wrong", "not json", "empty", data(599, {}), data(200, None)),
+        *(says(status, "Something went wrong") for status in (401, 404, 503)),
+        *((200, {}, b"for (;;);"), (200, {}, b"[" * 200_000), (200, {}, b"\xff\xfe\x00")),
+        (200, {}, b'{"data": {"user": {"follower_count": ' + b"9" * 5000 + b"}}"),
+        *((200, {}, b'<?xml version="1.0"?><Error/>'), (200, {}, b"<!---->" * 5000 + b"x")),
+        *((200, HTML, b""), (200, HTML, b"Bad gateway"), says(503, "Oops")),
+    ],
+    ig.UnexpectedResponse: [
+        *("list", "no user", "empty user", "somebody else", "no biography", "400", "418"),
+        *("400 useragent", "400 SecFetch", "redirect elsewhere"),
+        *(data(200, {"data": {"user": each}}) for each in ([], False, user("y"))),
+        *(data(200, value) for value in (5, "user", {"data": None}, {"data": []})),
+        data(200, {"data": {"user": {"username": "x"}}, "errors": ["x"]}),
+        *(data(200, {"status": "ok", "data": {}}), data(400, {"errors": ["x"]})),
+        *(data(206, {"data": {"user": user("x")}}), data(999, {"status": "fail"})),
+        *(says(400, each) for each in ("", "Blogin", "Unrestricted profile")),
+        *map(redirect, ("", "https://x/ana.login/", "https://x/login.ana/")),
+        *((200, {}, b'for (;;);{"error":5}'), data(200, {"redirect": "/", "error": 1357004})),
+        (200, {}, json.dumps({"data": {"user": 1}}).encode("utf-16")),
+    ],
 }
-CASES = [
-    *((ANSWERS[name], kind) for kind, (names, _) in MEANINGS.items() for name in names),
-    *((answer, kind) for kind, (_, answers) in MEANINGS.items() for answer in answers),
-]
+CASES = [(chosen, kind) for kind, answers in MEANINGS.items() for chosen in answers]
 
 
 def parse(answer: Answer, name: str = "x") -> dict[str, Any]:
@@ -133,23 +101,21 @@ def profile_of(fields: dict[str, Any]) -> ig.Profile:
     return ig.Profile.fetched_now("ana", parse(answer, "ana"))
 
 
-@pytest.mark.parametrize(
-    ("answer", "meaning"), CASES, ids=[f"{each[0]} {each[2][:40]!r}" for each, _ in CASES]
-)
-def test_an_answer_means(answer: Answer, meaning: type[ig.FetchError]) -> None:
+@pytest.mark.parametrize(("chosen", "meaning"), CASES, ids=[f"{each!s:.60}" for each, _ in CASES])
+def test_an_answer_means(chosen: Chosen, meaning: type[ig.FetchError]) -> None:
     with pytest.raises(ig.FetchError) as raised:
-        parse(answer)
+        parse(named(chosen))
     assert raised.type is meaning
 
 
 def test_every_answer_of_the_stand_in_has_a_meaning_in_this_table() -> None:
-    assert sorted(ANSWERS) == sorted(name for names, _ in MEANINGS.values() for name in names)
+    assert {chosen for chosen, _ in CASES if isinstance(chosen, str)} == ANSWERS.keys()
 
 
 @pytest.mark.parametrize("biography", ["Text", "", None, ["no", "text"]])
-@pytest.mark.parametrize("named", [user("ANA"), {"username": None}, {"username": 5}, {"id": "1"}])
-def test_a_user_object_with_a_biography_is_the_profile(named: Any, biography: Any) -> None:
-    profile = profile_of({**named, "biography": biography})
+@pytest.mark.parametrize("fields", [user("ANA"), {"username": None}, {"username": 5}, {}])
+def test_a_user_object_with_a_biography_is_the_profile(fields: Any, biography: Any) -> None:
+    profile = profile_of({**fields, "biography": biography})
     assert (profile.username, profile.error) == ("ana", None)
     assert profile.biography == (None if isinstance(biography, list) else biography)
 
@@ -176,13 +142,8 @@ def test_a_field_may_have_its_newer_name(fields: dict[str, Any], expected: Any) 
     ("answer", "printed"),
     [
         (data(401, {"message": "\x1b[31mwait\r\n\u202e"}), r"blocked (401): \x1b[31mwait \x202e"),
-        (ANSWERS["page"], "not found, a page instead of data (200): Instagram"),
         (page(b"<html><title>\n A &amp; B\n </title>"), "instead of data (200): A & B"),
         (ANSWERS["restricted page"], "withheld (200): Restricted profile • Instagram"),
-        ((404, {}, PAGE), "not found (404): Instagram"),
-        (ANSWERS["null"], 'not found (200): {"data": {"user": null}, "status": "ok"}'),
-        (ANSWERS["400 SecFetch"], "unexpected status (400): SecFetch Policy violation"),
-        (ANSWERS["asset deleted"], "has been deleted. You cannot use this schema"),
         (data(200, {"x": "y" * 200}), '(200): {"x": "' + "y" * 73),
         ((200, {}, "é".encode() * 99), "no JSON (200): " + "é" * 80),
         ((200, {}, b"\0\x1b" + b"z" * 99), r"no JSON (200): \x00\x1b" + "z" * 78),
@@ -199,15 +160,13 @@ def test_what_is_printed_is_the_message_or_the_title_or_80_characters_of_the_bod
 
 
 MEGABYTE = "asset " * 170_000
-LONG_ANSWERS: dict[str, Answer] = {
-    **{tag: page(b"<html>" + tag.encode() * 10**6) for tag in ("<title", "<title>", "<title <")},
-    "a title": titled(MEGABYTE),
-    "a message": says(400, MEGABYTE),
-    "a text": (400, {}, MEGABYTE.encode()),
-}
+LONG_ANSWERS = [
+    *(page(b"<html>" + tag * 10**6) for tag in (b"<title", b"<title>", b"<title <")),
+    *(titled(MEGABYTE), says(400, MEGABYTE), (400, {}, MEGABYTE.encode())),
+]
 
 
-@pytest.mark.parametrize("answer", LONG_ANSWERS.values(), ids=LONG_ANSWERS)
+@pytest.mark.parametrize("answer", LONG_ANSWERS)
 def test_an_answer_of_a_megabyte_of_the_same_is_searched_in_no_time(answer: Answer) -> None:
     started = time.perf_counter()
     with pytest.raises(ig.FetchError):
@@ -218,10 +177,9 @@ def test_an_answer_of_a_megabyte_of_the_same_is_searched_in_no_time(answer: Answ
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        *((text, 0) for text in ("", "0", "-5", "soon", "inf", "\0", "²")),
+        *((text, 0) for text in ("", "0", "-5", "\0", "²", "Thu, 01 Jan 2099 12:00:00 GMT")),
         *((text, 120) for text in ("120", " 120 ", "120, 120")),
         *(("1.5", 1), ("300.5", 300), ("14400", 14400), ("999999", 14400), ("9" * 5000, 14400)),
-        ("Thu, 01 Jan 2099 12:00:00 GMT", 0),
     ],
 )
 def test_a_wait_is_requested_in_seconds_and_four_hours_at_most(header: str, seconds: float) -> None:
@@ -231,52 +189,44 @@ def test_a_wait_is_requested_in_seconds_and_four_hours_at_most(header: str, seco
 
 # ---- Odd and hostile answers, in a run ----
 
-ODD = user("odd.one")
-TEXTS = [
-    *("a\0b", "\x1b[2J\x1b]0;title\x07", "\u202eevil\u2066", "a\u2028b\u2029c\x85d\x0be"),
-    *("a\ud800b", "long " * 2000, "+1", '=HYPERLINK("http://x/";"x")', 'a,\t\'"b";'),
-    '"}\n}\n"y": {"biography": "z", "error": null},\n',
+ODD = {**user("odd"), "username": None}
+CLOSING = '"}\n}\n"y": {"biography": "z", "error": null},\n'
+ODD_FIELDS: list[dict[str, Any]] = [
+    *(dict.fromkeys(ODD, each) for each in (None, 5, [], {"a": 1}, True)),
+    *({**ODD, "edge_followed_by": {"count": count}} for count in ("x", math.nan, True)),
+    *({**dict.fromkeys(ODD, text), "username": None} for text in (CLOSING, "\ud800\x1b", "=1")),
+    {"id": "1", "biography": None},
+    {**ODD, **{f"key{number}": number for number in range(5000)}},
 ]
-ODD_FIELDS: dict[str, dict[str, Any]] = {
-    **{f"all {each}": dict.fromkeys(ODD, each) for each in (None, 5, [], {"a": 1}, True)},
-    **{f"{n} follow": {**ODD, "edge_followed_by": {"count": n}} for n in ("x", math.nan, True)},
-    **{f"{text[:20]!r}": {**dict.fromkeys(ODD, text), "username": None} for text in TEXTS},
-    "nothing but an id": {"id": "1", "biography": None},
-    "many keys": {**ODD, **{f"key{n}": n for n in range(5000)}},
-}
 
 
-@pytest.mark.parametrize("fields", ODD_FIELDS.values(), ids=ODD_FIELDS)
 def test_whatever_a_user_object_holds_is_cached_with_nine_keys_and_printed_tamely(
-    world: Any, cached_entry: Any, fields: dict[str, Any]
+    world: Any, cached_entry: Any
 ) -> None:
-    world.live("before", "odd.one", "after")
-    world.standin.users["odd.one"] = fields
+    names = world.live(*(f"odd.{number}" for number in range(len(ODD_FIELDS))))
+    world.standin.users = dict(zipped(names, ODD_FIELDS))
     result = world.run()
     assert result.code == 0
-    entry, biography = world.cache["odd.one"], fields.get("biography")
-    assert list(entry) == list(cached_entry("odd.one"))
-    assert (entry["username"], entry["error"]) == ("odd.one", None)
-    assert entry["biography"] == (biography if isinstance(biography, str) else None)
-    assert entry["follower_count"] in (None, 1000)
+    for name, fields in world.standin.users.items():
+        entry, biography = world.cache[name], fields.get("biography")
+        assert list(entry) == list(cached_entry(name))
+        assert (entry["username"], entry["error"]) == (name, None)
+        assert entry["biography"] == (biography if isinstance(biography, str) else None)
+        assert entry["follower_count"] in (None, 1000)
     text = world.cache_file.read_text()
-    assert text.count("\n") == 3 + 2 and "NaN" not in text
+    assert text.count("\n") == len(names) + 2 and "NaN" not in text
     assert all(char.isprintable() or char == "\n" for char in result.log)
-    assert [len(row) for row in world.rows] == [3, 3, 3, 3]
-    assert all(len(cell) <= 500 and "\n" not in cell for row in world.rows for cell in row)
-    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in world.rows[2][1:])
+    assert [len(row) for row in world.rows] == [3] * (1 + len(names))
+    cells = [cell for row in world.rows for cell in row[1:]]
+    assert not any("\n" in cell or cell.startswith(("=", "+", "-", "@")) for cell in cells)
     assert world.run().code == 0
-    assert len(world.standin.log) == 3
+    assert world.standin.names == names
 
 
 HOSTILE: dict[str, Any] = {
     "gzip that is none": (200, {"Content-Encoding": "gzip"}, b"not gzip"),
-    "deflate that is none": (200, {"Content-Encoding": "deflate"}, b"\x00\x01"),
-    "unknown charset": (200, {"Content-Type": "application/json; charset=nonsense"}, b"{"),
     "11 MB": (200, {"Content-Type": "application/json"}, b" " * (11 * 2**20) + b"{}"),
-    "odd cookie": (429, {"Set-Cookie": "\x01=;;;=", "Retry-After": "\x7f"}, b""),
-    **{name: name for name in ("torn", "torn_page", "closed", "reset")},
-    **{name: name for name in ("endless", "endless_redirect")},
+    **{name: name for name in ("torn_page", "closed", "reset", "endless", "endless_redirect")},
 }
 
 
@@ -292,9 +242,7 @@ def test_a_broken_answer_is_tried_again_and_never_cached(world: Any, answer: Any
 
 
 @pytest.mark.parametrize("answer", ["dripping", "dripping_head"])
-def test_an_answer_that_drips_is_cut_off(
-    world: Any, answer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_that_drips_is_cut_off(world: Any, answer: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(ig, "RESPONSE_TIMEOUT", 0.5)
     world.live("one", "two")
     world.standin.burst.extend(["live", answer])
@@ -317,9 +265,7 @@ def test_a_redirect_is_not_followed_nor_fetched_again_nor_cached(world: Any, loc
         assert other.log == []
 
 
-def test_requests_are_anonymous_and_look_like_the_web_client(
-    world: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_requests_are_anonymous_and_look_like_the_web_client(world: Any, monkeypatch: Any) -> None:
     netrc = world.folder / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -327,7 +273,6 @@ def test_requests_are_anonymous_and_look_like_the_web_client(
     body = data(200, {"data": {"user": user("one")}})[2]
     world.standin.behaviour["one"] = (200, {"Set-Cookie": "sessionid=1; Path=/"}, body)
     assert world.run().code == 0
-    assert len(world.standin.log) == 2
     for request in world.standin.log:
         headers = {name.lower(): value for name, value in request.headers.items()}
         assert headers["x-ig-app-id"] == "936619743392459"
@@ -341,6 +286,5 @@ def test_a_refusal_is_one_even_if_its_body_is_torn(world: Any, status: int) -> N
     world.live("one", "two")
     torn = {"Content-Encoding": "gzip", "Retry-After": "600"}
     world.standin.burst.extend(["live", (status, torn, b"not gzip")])
-    log = world.run().log
-    assert f"@two: blocked ({status})" in log
+    assert f"@two: blocked ({status})" in world.run().log
     assert 600 <= world.standin.gaps[1] < 620 and world.all_live

@@ -88,10 +88,10 @@ REFUSED = [
     ("Name,Username,URL", "N,{},https://www.youtube.com/@{}", "youtube.com/@nira.voss') | (nira"),
     ("TikTok creators,\nCreator,City", "@{},Bari", "('TikTok creators,') | 'Creator' (@nira.voss,"),
     ("Username,Link", "{},https://x.example/{}/status/1", "/status/1')"),
-    ("Handle,Where", "a,shop~b,TikTok~c,TikTok", "('TikTok') and nowhere | 'Handle' (a, b, c)"),
+    ("Handle,Where", "a,shop~b,TikTok~c,TikTok", "('TikTok'), whose names | 'Handle' (a, b, c)"),
     ("Username,Link", "a,tiktok.com/@a~b,tiktok.com/@b~c,instagram.com/c", "('tiktok.com/@a')"),
     ("Name,X account", "@{},{}", "('X account') | 'Name' (@nira"),
-    ("Facebook", "https://instagram.com/{}", "('Facebook') and nowhere | (https://instagram.com/n"),
+    ("Facebook", "https://instagram.com/{}", "('Facebook'), whose names | (https://instagram.com/n"),
     # The platform column leaves no row
     ("Handle,Platform", "@{},x", "no usable handle in column 'Handle' | in 'Platform' (x, x, x)"),
     ("Platform,Handle", "Not on Instagram,@{}", "no usable handle | 'Platform' (Not on Instagram"),

@@ -148,7 +148,7 @@ def test_a_night_outlives_its_window_bears_no_second_one_and_is_ended_by_the_sto
 ) -> None:
     log, lock = tmp_path / "nohup.out", tmp_path / ".tmp" / "ig.lock"
     night = f"nohup caffeinate -i {WEB} &\n"
-    assert "`nohup caffeinate -i ` before the line and ` &` behind it" in README
+    assert "type `nohup caffeinate -i `, paste the line, type ` &`" in README
     with StandIn([f"profile.{number}" for number in range(50)]) as standin:
         shell = Shell("bash", tmp_path, standin, speed="20")
         window = shell.open(*IN_A_WINDOW)
