@@ -455,6 +455,9 @@ class Handler(BaseHTTPRequestHandler):
     def send_endless(self) -> None:
         self._stream(200, b"x" * 65536, pause=0.0)
 
+    def send_endless_block(self) -> None:
+        self._stream(429, b"x" * 65536, pause=0.0)
+
     def send_endless_redirect(self) -> None:
         self._stream(302, b"x" * 65536, pause=0.0)
 
@@ -471,6 +474,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Location", "https://www.instagram.com/accounts/login/")
+        self.send_header("Retry-After", "120")
         self.end_headers()
         for _ in range(2400):  # 150 MB, or two minutes
             self.wfile.write(piece)

@@ -241,6 +241,13 @@ def test_a_broken_answer_is_tried_again_and_never_cached(world: Any, answer: Any
     assert world.standin.streamed < 40 * 2**20
 
 
+def test_a_block_without_an_end_is_waited_for_as_it_asks(world: Any) -> None:
+    world.live("one", "two")
+    world.standin.burst.extend(["live", "endless_block"])
+    assert "@two: blocked (429)" in world.run().log
+    assert world.standin.gaps[1] >= 120 and world.all_live
+
+
 @pytest.mark.parametrize("answer", ["dripping", "dripping_head"])
 def test_an_answer_that_drips_is_cut_off(world: Any, answer: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(ig, "RESPONSE_TIMEOUT", 0.5)

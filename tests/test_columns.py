@@ -91,7 +91,11 @@ REFUSED = [
     ("Handle,Where", "a,shop~b,TikTok~c,TikTok", "('TikTok'), whose names | 'Handle' (a, b, c)"),
     ("Username,Link", "a,tiktok.com/@a~b,tiktok.com/@b~c,instagram.com/c", "('tiktok.com/@a')"),
     ("Name,X account", "@{},{}", "('X account') | 'Name' (@nira"),
-    ("Facebook", "https://instagram.com/{}", "('Facebook'), whose names | (https://instagram.com/n"),
+    (
+        "Facebook",
+        "https://instagram.com/{}",
+        "('Facebook'), whose names | (https://instagram.com/n",
+    ),
     # The platform column leaves no row
     ("Handle,Platform", "@{},x", "no usable handle in column 'Handle' | in 'Platform' (x, x, x)"),
     ("Platform,Handle", "Not on Instagram,@{}", "no usable handle | 'Platform' (Not on Instagram"),

@@ -168,7 +168,11 @@ def test_a_cache_that_is_changed_during_a_run_is_kept_and_written_anew_from_memo
         assert list(world.cache) == names[:3], "before it is fetched on"
     else:
         world.standin.watch = meddle
-    assert world.run().code == 0 and world.all_live
+    result = world.run()
+    assert result.code == 0 and world.all_live
+    assert result.log.count(f"{world.cache_file} was changed by another program: kept it as ") == (
+        0 if is_in_pause else len(found)
+    )
     assert world.standin.names == names, "nobody is fetched again"
     assert list(world.cache) == names
     assert world.cache_file.read_bytes() == ours(world.cache)

@@ -76,7 +76,8 @@ def test_after_a_signal_no_request_is_sent(world: Any, monkeypatch: pytest.Monke
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(ig.RateLimiter, "wait_before_request", wait)
-    assert world.run().code == 130
+    result = world.run()
+    assert result.code == 130 and " 3 requests in " in result.log
     assert not world.standin.requested.wait(0.2)
 
 
