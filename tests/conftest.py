@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import signal
@@ -120,7 +119,7 @@ class World:
     def run(self, *flags: str) -> Result:
         """Run the program as a user would; the log is what it printed on stderr."""
         self._capsys.readouterr()
-        paths = ["-i", str(self.input), "-o", str(self.output), "--cache-dir", str(self.cache_dir)]
+        paths = [f"-i{self.input}", f"-o{self.output}", f"--cache-dir={self.cache_dir}"]
         try:
             code = run_program([*paths, *flags])
         except SystemExit as exit:
@@ -161,9 +160,8 @@ class World:
 
     @property
     def rows(self) -> list[list[str]]:
-        return list(
-            csv.reader(io.StringIO(self.output.read_bytes().decode("utf-8-sig"), newline=""))
-        )
+        with self.output.open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.reader(file))
 
     @property
     def report(self) -> list[dict[str, str]]:

@@ -255,6 +255,14 @@ def discovery(fields: dict[str, Any]) -> Answer:
     return data(200, {"business_discovery": found, "id": ACCOUNT_ID})
 
 
+STREAMS = {  # answers without end: status, piece, seconds between the pieces
+    "endless": (200, b"x" * 65536, 0.0),
+    "endless_block": (429, b"x" * 65536, 0.0),
+    "endless_redirect": (302, b"x" * 65536, 0.0),
+    "dripping": (200, b" ", 0.05),
+}
+
+
 class Request(NamedTuple):
     time: float  # of time.monotonic() in this process: virtual where a test has patched it
     wall: float  # the same of time.time()
@@ -416,9 +424,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def misbehaves(self, chosen: Chosen) -> bool:
         """Do what no answer of HTTP is, if that was chosen; returns whether it was."""
-        if not (isinstance(chosen, str) and hasattr(self, "send_" + chosen)):
+        if isinstance(chosen, str) and chosen in STREAMS:
+            self.stream(*STREAMS[chosen])
+        elif isinstance(chosen, str) and hasattr(self, "send_" + chosen):
+            getattr(self, "send_" + chosen)()
+        else:
             return False
-        getattr(self, "send_" + chosen)()
         self.close_connection = True
         return True
 
@@ -452,31 +463,20 @@ class Handler(BaseHTTPRequestHandler):
     def send_torn_page(self) -> None:
         self.send((200, {**HTML, "Content-Length": "5000"}, PAGE))
 
-    def send_endless(self) -> None:
-        self._stream(200, b"x" * 65536, pause=0.0)
-
-    def send_endless_block(self) -> None:
-        self._stream(429, b"x" * 65536, pause=0.0)
-
-    def send_endless_redirect(self) -> None:
-        self._stream(302, b"x" * 65536, pause=0.0)
-
-    def send_dripping(self) -> None:
-        self._stream(200, b" ", pause=0.05)
-
     def send_dripping_head(self) -> None:
         self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
         for _ in range(2400):
             self.wfile.write(b"x")
             threading.Event().wait(0.05)
 
-    def _stream(self, status: int, piece: bytes, pause: float) -> None:
+    def stream(self, status: int, piece: bytes, pause: float) -> None:
+        """Send an answer without end, or nearly so: 150 MB, or two minutes."""
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Location", "https://www.instagram.com/accounts/login/")
         self.send_header("Retry-After", "120")
         self.end_headers()
-        for _ in range(2400):  # 150 MB, or two minutes
+        for _ in range(2400):
             self.wfile.write(piece)
             self.server.streamed += len(piece)
             if pause:
