@@ -151,9 +151,7 @@ def test_a_field_may_have_its_newer_name(fields: dict[str, Any], expected: Any) 
         ((302, {"Location": "/login/", **HTML}, LOGIN_PAGE), "(302): Login"),
     ],
 )
-def test_what_is_printed_is_the_message_or_the_title_or_80_characters_of_the_body(
-    answer: Answer, printed: str
-) -> None:
+def test_the_message_or_title_or_80_characters_are_printed(answer: Answer, printed: str) -> None:
     with pytest.raises(ig.FetchError) as raised:
         parse(answer)
     assert str(raised.value).endswith(printed)
@@ -200,9 +198,7 @@ ODD_FIELDS: list[dict[str, Any]] = [
 ]
 
 
-def test_whatever_a_user_object_holds_is_cached_with_nine_keys_and_printed_tamely(
-    world: Any, cached_entry: Any
-) -> None:
+def test_whatever_a_user_holds_is_cached_and_printed_tamely(world: Any, cached_entry: Any) -> None:
     names = world.live(*(f"odd.{number}" for number in range(len(ODD_FIELDS))))
     world.standin.users = dict(zipped(names, ODD_FIELDS))
     result = world.run()
@@ -217,46 +213,33 @@ def test_whatever_a_user_object_holds_is_cached_with_nine_keys_and_printed_tamel
     assert text.count("\n") == len(names) + 2 and "NaN" not in text
     assert all(char.isprintable() or char == "\n" for char in result.log)
     assert [len(row) for row in world.rows] == [3] * (1 + len(names))
-    cells = [cell for row in world.rows for cell in row[1:]]
-    assert not any("\n" in cell or cell.startswith(("=", "+", "-", "@")) for cell in cells)
     assert world.run().code == 0
     assert world.standin.names == names
 
 
-HOSTILE: dict[str, Any] = {
-    "gzip that is none": (200, {"Content-Encoding": "gzip"}, b"not gzip"),
-    "11 MB": (200, {"Content-Type": "application/json"}, b" " * (11 * 2**20) + b"{}"),
-    **{name: name for name in ("torn_page", "closed", "reset", "endless", "endless_redirect")},
-}
+TORN = ({"Content-Encoding": "gzip", "Retry-After": "120"}, b"not gzip")
+HUGE = (200, {"Content-Type": "application/json"}, b" " * (11 * 2**20) + b"{}")
+STREAMS = ["endless", "endless_redirect", "dripping", "dripping_head"]
 
 
-@pytest.mark.parametrize("answer", HOSTILE.values(), ids=HOSTILE)
-def test_a_broken_answer_is_tried_again_and_never_cached(world: Any, answer: Any) -> None:
+@pytest.mark.parametrize("answer", [(200, *TORN), HUGE, "torn_page", "closed", "reset", *STREAMS])
+def test_a_broken_answer_is_soon_tried_again(world: Any, monkeypatch: Any, answer: Any) -> None:
+    monkeypatch.setattr(ig, "RESPONSE_TIMEOUT", 1.0)
     world.live("one", "two", "three")
     world.standin.burst.extend(["live", answer])
+    started = time.perf_counter()
     assert world.run().code == 0
-    assert world.all_live
-    assert world.standin.names == ["one", "two", "two", "three"]
-    # No more than 10 MB are read; the rest is in the sockets' buffers.
-    assert world.standin.streamed < 40 * 2**20
+    assert time.perf_counter() - started < 30, "of the two minutes that an answer drips"
+    assert world.all_live and world.standin.names == ["one", "two", "two", "three"]
+    assert world.standin.streamed < 40 * 2**20, "10 MB are read; the rest is in buffers"
 
 
-def test_a_block_without_an_end_is_waited_for_as_it_asks(world: Any) -> None:
-    world.live("one", "two")
-    world.standin.burst.extend(["live", "endless_block"])
-    assert "@two: blocked (429)" in world.run().log
-    assert world.standin.gaps[1] >= 120 and world.all_live
-
-
-@pytest.mark.parametrize("answer", ["dripping", "dripping_head"])
-def test_an_answer_that_drips_is_cut_off(world: Any, answer: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr(ig, "RESPONSE_TIMEOUT", 0.5)
+@pytest.mark.parametrize("answer", ["endless_block", *((each, *TORN) for each in (401, 403, 429))])
+def test_a_block_is_one_and_waits_as_it_asks_whatever_its_body(world: Any, answer: Any) -> None:
     world.live("one", "two")
     world.standin.burst.extend(["live", answer])
-    result = world.run()
-    assert result.code == 0
-    assert "no whole response within" in result.log or "too slow" in result.log
-    assert world.all_live
+    assert "@two: blocked (4" in world.run().log
+    assert 120 <= world.standin.gaps[1] < 140 and world.all_live
 
 
 @pytest.mark.parametrize("location", ["ANOTHER?username=one", "http://[bad/x", ""])
@@ -264,9 +247,7 @@ def test_a_redirect_is_not_followed_nor_fetched_again_nor_cached(world: Any, loc
     with StandIn(["one"]) as other:
         world.live("one", "two")
         world.standin.behaviour["one"] = redirect(location.replace("ANOTHER", other.url))
-        result = world.run()
-        assert result.code == 1
-        assert "Still open: @one: unexpected status (301)" in result.log
+        assert "Still open: @one: unexpected status (301)" in world.run().log
         assert world.standin.names == ["one", "two"]
         assert list(world.cache) == ["two"]
         assert other.log == []
@@ -284,14 +265,4 @@ def test_requests_are_anonymous_and_look_like_the_web_client(world: Any, monkeyp
         headers = {name.lower(): value for name, value in request.headers.items()}
         assert headers["x-ig-app-id"] == "936619743392459"
         assert headers["user-agent"].startswith("Mozilla/5.0")
-        assert "accept" in headers
         assert {"cookie", "authorization"}.isdisjoint(headers)
-
-
-@pytest.mark.parametrize("status", [401, 403, 429])
-def test_a_refusal_is_one_even_if_its_body_is_torn(world: Any, status: int) -> None:
-    world.live("one", "two")
-    torn = {"Content-Encoding": "gzip", "Retry-After": "600"}
-    world.standin.burst.extend(["live", (status, torn, b"not gzip")])
-    assert f"@two: blocked ({status})" in world.run().log
-    assert 600 <= world.standin.gaps[1] < 620 and world.all_live

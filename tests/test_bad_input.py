@@ -15,7 +15,6 @@ from conftest import World
 import instagram_enrichment as ig
 
 LIST = "Handle,GENRE,Details\n@nirabel.voss,,\n@quillo_tam,Food,\n"
-AT = f"byte {len(LIST) + 5}"
 ROWS = "".join(f"@osk{number},,\n" for number in range(50))
 
 
@@ -33,29 +32,23 @@ def refusal(world: World, *flags: str) -> str:
     assert (contents(world.folder), world.standin.requests) == before
     *usage, line = log.splitlines()
     assert all(each.startswith(("usage: ", " ")) for each in usage)
-    assert re.search(r"\b[Ee]rror: ", line)
-    assert line.isprintable()
+    assert re.search(r"\b[Ee]rror: ", line) and line.isprintable()
     return line
 
 
-FILES: dict[str, tuple[bytes | str, list[str]]] = {  # what it holds, or its path
+FILES: dict[str, tuple[bytes, list[str]]] = {  # what it holds, and words of the line
     "blank lines": (codecs.BOM_UTF8 + b"\n\r\n\n", ["empty"]),
     "delimiters": (b",,,\n,,,\n", ["empty", "has to name the columns"]),
     "UTF-16": (LIST.encode("utf-16"), ["UTF-16", "not UTF-8", "byte 0 (line 1)"]),
-    "Latin-1": (f"{LIST}@osk,é".encode("latin-1"), ["Latin-1", "not UTF-8", f"{AT} (line 4)"]),
+    "Latin-1": (f"{LIST}@osk,é".encode("latin-1"), ["Latin-1", f"byte {len(LIST) + 5} (line 4)"]),
     "a NUL": ("Handle,Größe\n@osk,\0\n".encode(), ["NUL", "byte 20 (line 2)"]),
     "a workbook": (b"PK\3\4\x14\0\6\0\x08", ["NUL", "Excel workbook", "CSV", "byte 5"]),
     "control characters": (b"Na\x1b[2Jme,B\n1,2\n", ["--username-column", "\\x1b"]),
-    "a missing one": ("\x1b[2J.csv", ["\\x1b[2J.csv can't be read (No such file", "path"]),
-    "a folder": (".", ["directory", "path"]),
-    "a device": ("/dev/null", ["/dev/null", "empty"]),
 }
 OPEN_QUOTES = [  # the file, and the row that the line names
     ('"Handle,GENRE,Details\n@osk,,\n', 1),
-    ('Handle,"', 1),
     (f'Handle,GENRE,Details\n"@a,,\n{ROWS}', 2),
     (f'{LIST}@a,"Fo,\n{ROWS}', 4),
-    (f'{LIST}@a,"Fo""o,\n', 4),
     (f'{LIST}@a,"Fo\n\n\n', 4),
     (f'{LIST}@a,"Fo,\n@b,,\n@c,"Food",\n', 4),  # swallows rows
     ('Handle,GENRE\r@a,"Fo\r@b,"x"\r@c,\r', 2),
@@ -68,13 +61,12 @@ for number, (text, row) in enumerate(OPEN_QUOTES, 1):
     FILES[f"an open quote {number}"] = text.encode(), words
 
 
-@pytest.mark.parametrize(("given", "words"), FILES.values(), ids=FILES.keys())
-def test_a_file_that_is_no_usable_list_is_refused(world: Any, given: Any, words: Any) -> None:
-    path = world.input if isinstance(given, bytes) else world.folder / given
-    if isinstance(given, bytes):
-        path.write_bytes(given)
-    line = refusal(world, "--input", str(path))
-    for word in (str(path.parent), *words):
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_that_is_no_usable_list_is_refused(world: World, kind: str) -> None:
+    data, words = FILES[kind]
+    world.input.write_bytes(data)
+    line = refusal(world)
+    for word in (str(world.input), *words):
         assert word in line
 
 
@@ -84,11 +76,8 @@ RANGES = {
     "--batch-pause": ("a number of seconds, from 0", "-0.1 nan 1e300 30m"),
     "--limit": ("a whole number, from 1", "0 1.5"),
 }
-FLAGS = [
-    *("--rate-limit", "--rate-limit=", "--output", "--report", "--username-column", "stray.csv"),
-    *("--username-column=\x1b[2J", "--force=yes", "--ouput=x.csv", "-x"),
-]
-REFUSED = [(flag, flag.partition("=")[0]) for flag in FLAGS]
+FLAGS = "--rate-limit= --output --username-column=\x1b[2J stray.csv --force=yes --ouput=x.csv -x"
+REFUSED = [(flag, flag.partition("=")[0]) for flag in FLAGS.split()]
 for flag, (what, values) in RANGES.items():
     for value in values.split():
         why = f"{flag}: must be {what} to 1000000000, not '{value}'"
@@ -101,17 +90,17 @@ def test_a_flag_that_makes_no_sense_is_named(world: World, flag: str, why: str) 
     assert why in refusal(world, flag)
 
 
-@pytest.mark.parametrize("given", ["-i list.csv", "-o out.csv", ""])
-def test_a_required_flag_that_is_missing_is_named(capsys: Any, given: str) -> None:
+def test_the_required_flags_are_named_where_they_are_missing(capsys: Any) -> None:
     with pytest.raises(SystemExit, match="2"):
-        ig.main(given.split())
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert ("-i/--input" in line, "-o/--output" in line) == ("-i" not in given, "-o" not in given)
+        ig.main([])
+    assert "required: -i/--input, -o/--output\n" in capsys.readouterr().err
 
 
 PLACES = [
+    "--input \x1b[2J.csv \\x1b[2J.csv can't be read (No such file",
+    "--input . (Is a directory): give the path",
+    "--input /dev/null /dev/null is empty",
     "--output list.csv is the input itself",
-    "--output soft.csv list.csv is the input itself",
     "--output hard.csv is the input itself",
     "--output . is a folder",
     "--output nowhere/out.csv in a folder that does not exist",
@@ -130,6 +119,7 @@ PLACES = [
     "--cache-dir list.csv list.csv: File exists",
     "--cache-dir list.csv/state list.csv/state: Not a directory",
     "--cache-dir taken taken/ig_cache.json: Is a directory",
+    "--cache-dir held held: wait until it ends",
     "--input .out.csv.ig-part --output",  # which would be written over
 ]
 
@@ -140,7 +130,6 @@ def test_an_unusable_place_is_refused_and_all_is_kept(
 ) -> None:
     world.live("nirabel.voss", "quillo_tam")
     assert world.run("--limit", "1").code == 0
-    (world.folder / "soft.csv").symlink_to(world.input)
     os.link(world.input, world.folder / "hard.csv")
     os.mkfifo(world.folder / "pipe")
     (world.folder / "link.csv").symlink_to(world.output)
@@ -148,16 +137,9 @@ def test_an_unusable_place_is_refused_and_all_is_kept(
     (world.folder / "old.csv").write_bytes(b"row,handle\n\xff\n")
     (world.folder / "taken" / "ig_cache.json").mkdir(parents=True)
     (world.folder / ".out.csv.ig-part").write_text(LIST)
-    assert why in refusal(world, "--force", flag, str(world.folder / name))
-
-
-@pytest.mark.parametrize(("pid", "how"), [("12\n", ", or stop it with: kill 12"), ("1\x1b", "")])
-def test_a_cache_dir_that_another_run_holds_is_refused(world: World, pid: str, how: str) -> None:
-    world.input.write_text(LIST)
-    world.cache_dir.mkdir()
-    with (world.cache_dir / "ig.lock").open("w") as file:
-        file.write(pid)
-        file.flush()
-        fcntl.flock(file, fcntl.LOCK_EX)
-        line = refusal(world)
-    assert line.endswith(f"another run is using {world.cache_dir}: wait until it ends{how}")
+    (world.folder / "held").mkdir()
+    lock = world.folder / "held" / "ig.lock"
+    lock.write_text("1\x1b")
+    with lock.open() as another_run:
+        fcntl.flock(another_run, fcntl.LOCK_EX)
+        assert why in refusal(world, "--force", flag, str(world.folder / name))

@@ -22,19 +22,16 @@ IN_A_TEXT = """Nirabel Voss\n@nirabel.voss | Nírabel Vöss (@nirabel.voss) | IG
     mail@voss.example, @nirabel.voss | @nirabel.voss www.voss.example |
     @nirabel.voss / @Nirabel.Voss | https://www.instagram.com/p/Cq1w2E3r4T5/ @nirabel.voss"""
 ADDRESSES = """https://www.instagram.com/nirabel.voss/ | HTTP://INSTAGRAM.COM/Nirabel.Voss |
-    instagram.com/nirabel.voss | wwww.instagram.com/nirabel.voss | instagr.am/nirabel.voss |
-    https://m.instagram.com/nirabel.voss/ | https://www.instagram.com:443/nirabel.voss |
-    https//www.instagram.com/nirabel.voss | https:/instagram.com/nirabel.voss |
-    https://www.instagram.com/nirabel.voss?igsh=MzRlODBiNWFlZA== | instagram.com/@nirabel.voss |
-    https://www.instagram.com/nirabel.voss/?hl=en | instagram.com/nirabel.voss/# |
-    https://www.instagram.com/nirabel.voss/reels/ | instagram.com/nirabel.voss/p/Cq1w2E3r4T5/ |
-    https://www.instagram.com//nirabel.voss//tagged | instagram.com/_u/nirabel.voss/ |
-    https://www.instagram.com/stories/nirabel.voss/31415/ | instagram.com/%40nirabel.voss/ |
-    see (https://www.instagram.com/nirabel.voss/). | instagram.com/nirabel.voss/ and\nmore |
-    IG:https://www.instagram.com/nirabel.voss | instagr.am/nirabel.voss, instagr.am/Nirabel.Voss |
+    wwww.instagram.com/nirabel.voss | instagr.am/nirabel.voss | m.instagram.com/nirabel.voss |
+    https://www.instagram.com:443/nirabel.voss | https//instagram.com/nirabel.voss |
+    https:/instagram.com/nirabel.voss | instagram.com/nirabel.voss?igsh=MzRlODBiNWFlZA== |
+    instagram.com/@nirabel.voss | instagram.com/nirabel.voss/# | instagram.com/_u/nirabel.voss/ |
+    instagram.com/nirabel.voss/p/Cq1w2E3r4T5/ | https://instagram.com//nirabel.voss//tagged |
+    instagram.com/stories/nirabel.voss/31415/ | instagram.com/%40nirabel.voss/ |
+    see (https://instagram.com/nirabel.voss/). | instagram.com/nirabel.voss/ and\nmore |
+    IG:https://instagram.com/nirabel.voss | instagr.am/nirabel.voss, instagr.am/Nirabel.Voss |
     =HYPERLINK("https://www.instagram.com/nirabel.voss/";"Osk @osk9") |
-    [Nira](https://www.instagram.com/nirabel.voss/) |
-    https://www.instagram.com/nirabel.voss https://www.tiktok.com/@osk"""
+    [Nira](https://instagram.com/nirabel.voss/) | instagram.com/nirabel.voss tiktok.com/@osk"""
 # Words that mean something else, another network's name inside a name: all are names, as they are.
 NAMES = f"""a | @_ | @12345 | quillo__tam | @{"X" * 30} | nano | nobody | ana.art | ana.co |
     @none | @private | @handle | @x | @ana.tiktok | ana_tiktok | tiktok.ana | @x.ana | @noigs"""
@@ -55,28 +52,26 @@ UNUSABLE = {
         1.2M | 1_000 | www.osk.example | osk.com | instagram.com | osk.net | osk.com.br""",
     "more than one name": """@nirabel.voss and @quillo_tam | @a\n@b | IG: @a, @b |
         https://www.instagram.com/osk/, https://www.instagram.com/tam/""",
-    "on another network": """x | @name - TikTok | TikTok: @a | @a - IG / @b - YT | X: @malcolm |
-        @osk (TikTok and Instagram) | Malcolm X @malcolm.m | @malcolm (X) | @osk on Tik Tok. |
-        tik-tok | FB @ana | @osk\nThreads | You Tube - @ana | facebook | x.com/osk | tiktok.com/@a |
-        https://www.tiktok.com/@nirabel.voss | https://m.youtube.com/@osk | www.pinterest.es/osk |
-        @ana https://mobile.twitter.com/ana | @ana (es-la.facebook.com/ana) | youtu.be/abc @osk |
-        https://mobile.example/osk/status/1 | [@osk](https://www.tiktok.com/@osk) |
-        =HYPERLINK("https://www.tiktok.com/@osk","@osk")""",
+    "on another network": """x | @name - TikTok | TikTok: @a | @a - IG / @b - YT | x.com/osk |
+        @osk (TikTok and Instagram) | @malcolm (X) | @osk on Tik Tok. | Malcolm X @malcolm |
+        @osk\nThreads | You Tube - @ana | facebook | tiktok.com/@a | https://m.youtube.com/@osk |
+        FB @ana | www.pinterest.es/osk | @ana https://mobile.twitter.com/ana | youtu.be/abc @osk |
+        tik-tok | @ana (es-la.facebook.com/ana) | https://mobile.example/osk/status/1 |
+        [@osk](https://www.tiktok.com/@osk) | =HYPERLINK("https://www.tiktok.com/@osk","@osk")""",
     "not a username": f"""Nirabel Voss | nirabel-voss | @nirabel-voss | @nirabél | @nirabe\u0301l |
         nirаbel | @ｎｉｒａ | @١٢٣ | @ | @ nirabel.voss | @N/A | @nira.voss/@x | @a/@b | @osk- |
         nirabel@voss.example | mail: nirabel@voss.example | {"x" * 31} | @{"x" * 31} | osk... |
         @osk... | @osk… | os*** | @os***n | @osk&co | @osk‐maria | @osk+tam | a.example/@osk |
         nirabel/../voss | name (IG) | IG: name | nira - IG | nirabel.voss\nquillo_tam | nira&y=1 |
-        https://www.instagram.com/ | https://www.instagram.com/p/Cq1w2E3r/ | instagram.com/P/Cq1 |
-        instagram.com/reel/Cq1/ | instagram.com/Reels/Cq1 | instagram.com/_u/p/Cq1 |
-        instagram.com/igtv/abc | instagram.com/explore. | instagram.com/explore/ |
-        https://www.instagram.com/stories/highlights/31415/ |
-        https://www.instagram.com/accounts/login/?next=/osk/ | instagram.com/{"x" * 31} |
-        https://www.instagram.com/nirabel-voss/ | instagram.com/osk... | instagram.com/osk… |
-        instagram.com/osk*** | instagram.com/Ana Rios | instagram.com/www.instagram.com/ana |
-        https://www.instagram.com/anahttps://www.instagram.com/luz | https://notinstagram.com/osk |
+        https://www.instagram.com/ | instagram.com/p/Cq1w2E3r/ | instagram.com/P/Cq1 |
+        instagram.com/Reels/Cq1 | instagram.com/_u/p/Cq1 | instagram.com/igtv/abc |
+        instagram.com/explore. | instagram.com/explore/ | instagram.com/stories/highlights/31415/ |
+        instagram.com/accounts/login/?next=/osk/ | instagram.com/{"x" * 31} | instagram.com/osk*** |
+        instagram.com/nirabel-voss/ | instagram.com/osk... | instagram.com/osk… |
+        instagram.com/Ana Rios | instagram.com/www.instagram.com/ana | notinstagram.com/osk |
+        https://www.instagram.com/anahttps://www.instagram.com/luz | help.instagram.com/12345 |
         https://instagram.com.evil.example/osk | https://evil.example/instagram.com/osk |
-        https://help.instagram.com/12345 | https://t.example/?u=https://instagram.com/osk""",
+        https://t.example/?u=https://instagram.com/osk""",
 }
 
 
@@ -92,11 +87,9 @@ CELLS = {
 
 
 def test_each_cell_of_a_handle_column_holds_a_username_or_tells_why_not(world: World) -> None:
-    world.input.write_text(
-        "Username,GENRE,Details\n" + "".join(f"{csv_cell(cell)},a,b\n" for cell in CELLS)
-    )
-    flags = ("--username-column", "Username", "--report", str(world.report_file))
-    assert world.run(*flags).code == 0
+    rows = [f"{csv_cell(cell)},a,b" for cell in CELLS]
+    world.input.write_text("\n".join(["Username,GENRE,Details", *rows]))
+    assert world.run("--username-column", "Username", "--report", str(world.report_file)).code == 0
     found = [(row["username"], row["detail"]) for row in world.report]
     assert dict(zipped(list(CELLS), found)) == CELLS
 
@@ -122,21 +115,20 @@ def test_the_work_for_a_cell_does_not_grow_with_the_square_of_its_length(piece: 
 
 # Texts
 
-WHITE_SPACE = ["\n", " \r\n\r\n\t ", "\u2028\u2029", "\x85\u00a0\u3000", "\x0b\x0c\x1c\x1f"]
-CONTROLS = ["\0", "\x7f\x80\x9f", "\x1b\x07\x08"]
+SPACE = ["\n", " \r\n\r\n\t ", "\u2028\u2029", "\x85\u00a0\u3000", "\x0b\x0c\x1c\x1f"]
+SPACE += ["\0", "\x7f\x80\x9f", "\x1b\x07\x08"]
 FORMULAS = ["=1+1", "+34 600", "-5", "@osk.arwen paints", '=HYPERLINK("http://x.example","y")']
 NOTHING = ["", " \n\t ", "\u200b \u200d\n\u2060", "\ufeff", "\xad", "\u202e", "\U000e0041"]
-FILLERS = ["\u2800" * 9, "\u3164", "\ufe0f", "\u115f\u1160"]
+NOTHING += ["\u2800" * 9, "\u3164", "\ufe0f", "\u115f\u1160"]
 STAYS = ["1=1", "'a-b'", "\u200bx", "\u2800 👩\u200d🎨", "e\u0301", "x" * 500, "é🎈" * 250]
 TEXTS = [
-    *((f"Paints{between}doors", "Paints doors") for between in WHITE_SPACE + CONTROLS),
+    *((f"Paints{between}doors", "Paints doors") for between in SPACE),
     *((formula, "'" + formula) for formula in FORMULAS),
     *((f"{first}=1", "'=1") for first in ("\t", "\r\n", "\0")),
-    *((text, "") for text in NOTHING + FILLERS),
+    *((text, "") for text in NOTHING),
     *((text, text) for text in STAYS),
     ("  Paints\x1b[31mdoors\x1b[0m\n", "Paints [31mdoors [0m"),
     ("x" * 499 + "e\u0301yz", "x" * 499 + "e"),  # cut as it is: an accent of its own
-    ("x" * 499 + "\n\n" + "y", "x" * 499),
     (" \n" * 5000 + "end", "end"),
     ("=" * 10_000, "'" + "=" * 499),
     ("\ud83d paints \udc00", "? paints ?"),
@@ -169,19 +161,12 @@ def test_a_hostile_text_is_harmless_in_cell_and_log_and_raw_in_the_cache(world: 
         "escape": "\x1b]0;title\x07\x1b[2J red \0",
         "direction": "\u202egnp.exe\u202c \u2066x\u2069",
         "surrogate": "half an emoji \ud83d",
-        "long": "x" * 10_000,
     }
     world.live(*texts)
     for name, text in texts.items():
-        fields = ("biography", "category_name", "full_name")
-        world.standin.users[name].update(dict.fromkeys(fields, text))
-    result = world.run()
-    assert result.code == 0
-    controls = "[\0-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]"
-    assert not re.search(controls, result.log)
+        world.standin.users[name].update(biography=text, category_name=text, full_name=text)
+    assert all(char.isprintable() or char == "\n" for char in world.run().log)
     for name, text in texts.items():
         assert world.cache[name]["biography"] == world.cache[name]["category_name"] == text
-    assert world.rows[1:] == [
-        [f"@{name}", clean(text), clean(text)] for name, text in texts.items()
-    ]
+    assert [row[1:] for row in world.rows[1:]] == [[clean(each)] * 2 for each in texts.values()]
     assert len(world.output.read_bytes().splitlines()) == 1 + len(texts)

@@ -18,10 +18,8 @@ def assert_kept(world: Any, log: str, *secrets: str) -> None:
     assert not any(secret in text for secret in secrets for text in (log, *texts))
 
 
-LOGINS = [
-    *("user:S3cretPw", "user:S3cretPw#1", "user:47/S3cretPw", "user:S3cretPw?1", "S3cretPw"),
-    *("user:S3cret[Pw", "user:S3cretPw@1", "user:S3cretPw%1", ":S3cretPw", "user:S3cret Pw"),
-]
+WORDS = "user:S3cretPw user:S3cretPw#1 user:47/S3cretPw user:S3cretPw?1 S3cretPw :S3cretPw"
+LOGINS = [*WORDS.split(), "user:S3cret[Pw", "user:S3cretPw@1", "user:S3cretPw%1", "user:S3cret Pw"]
 SETTINGS = [
     *(f"HTTPS_PROXY=http://{login}@127.0.0.1:1" for login in LOGINS),
     *(f"HTTPS_PROXY=http://user:S3cretPw@{host}" for host in ("[::1]:1", "h:http", "")),
@@ -31,46 +29,40 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_of_an_unusable_proxy_only_the_error_is_named(
-    world: Any, monkeypatch: Any, setting: str
-) -> None:
+def test_a_bad_proxy_is_named_by_its_error_only(world: Any, monkeypatch: Any, setting: str) -> None:
     monkeypatch.undo()  # the stand-in's addresses: only the proxy could reach the real one
-    for name in ("no_proxy", "http_proxy", "https_proxy", "all_proxy"):
+    for name in ("no_proxy", "NO_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv(*setting.split("="))
     world.clock.install(monkeypatch)
     world.live("one", "two")
-    result = world.run("--verbose", "--report", str(world.report_file))
-    assert result.code == 1
-    assert re.search(r"can't be reached \(\w+\): check the connection and the proxy", result.log)
-    assert_kept(world, result.log, "S3cret")
+    code, log = world.run("--verbose", "--report", str(world.report_file))
+    assert code == 1
+    assert re.search(r"can't be reached \(\w+\): check the connection and the proxy", log)
+    assert_kept(world, log, "S3cret")
 
 
-@pytest.mark.parametrize("token", ["EAAGm0PX4ZCpsBAtail", "1784|p/Q+x=%&#tail42"])
-def test_a_token_in_an_answer_is_not_repeated(world: Any, monkeypatch: Any, token: str) -> None:
+def test_a_token_in_an_answer_is_not_repeated(world: Any, monkeypatch: Any) -> None:
+    token = world.standin.token = "1784|p/Q+x=%&#tail42"
+    encoded = quote(token, safe="")
     monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", token)
-    world.standin.token, encoded = token, quote(token, safe="")
     world.live("one", "two", "three")
     world.standin.behaviour = {
         "two": (500, {}, f"<html><title>'{token}' or ?t={encoded}</title>".encode()),
         "three": data(404, {"error": {"message": f"{'x' * 185} {token}", "code": [1]}}),  # cut off
     }
     for flags in (["--graph-api", ACCOUNT_ID], []):
-        result = world.run("--verbose", "--report", str(world.report_file), *flags)
-        assert result.code == 1
-        assert "'[hidden]' or ?t=[hidden]" in result.log
-        assert "[hidden]" in world.report_file.read_text()
-        assert_kept(world, result.log, token[:13], encoded[:13])
+        code, log = world.run("--verbose", "--report", str(world.report_file), *flags)
+        assert code == 1
+        assert "'[hidden]' or ?t=[hidden]" in log and "[hidden]" in world.report_file.read_text()
+        assert_kept(world, log, token[:13], encoded[:13])
 
 
 TEXTS = [
-    ("", "nothing to hide, http://host:1", "nothing to hide, http://host:1"),
-    ("EAAtoken", "bad EAAtoken", "bad [hidden]"),
     ("EAAtoken12345678", "?x=EAAtoken12345678 and EAAtoken12345…", "?x=[hidden] and [hidden]"),
     ("a|b/c", "?x=a%7Cb%2Fc or 'a|b/c'", "?x=[hidden] or '[hidden]'"),
     ("EAAto.en*", "EAAtooen* EAAto.en*", "EAAtooen* [hidden]"),
-    ("EAAB\udce9", "http://host", "http://host"),
+    ("EAAB\udce9", "nothing to hide, http://host:1", "nothing to hide, http://host:1"),
     ("", "http://me:p@ss@host and //a@b", "http://[hidden]@host and //[hidden]@b"),
     ("", "by http://me:p/w@host:1", "by http://[hidden]@host:1"),
 ]
@@ -82,12 +74,9 @@ def test_secrets_in_a_text_are_hidden(monkeypatch: Any, token: str, text: str, s
     assert ig.hide_secrets(text) == shown
 
 
-FLAGS = ["--graph-api S3cret", "EAAS3cret", "T0kenT0kenS3cret", "--proxy http://me:S3cret@host"]
-
-
-@pytest.mark.parametrize("flags", FLAGS)
-def test_a_secret_among_the_flags_is_not_repeated(world: Any, monkeypatch: Any, flags: str) -> None:
+def test_a_secret_among_the_flags_is_not_repeated(world: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", "T0kenT0kenS3cret")
-    code, log = world.run(*flags.split())
-    assert code == 2
-    assert_kept(world, log, "S3cret")
+    for flags in ("--graph-api S3cret", "EAAS3cret", "T0kenT0kenS3cret", "-p http://me:S3cret@h"):
+        code, log = world.run(*flags.split())
+        assert code == 2
+        assert_kept(world, log, "S3cret")
