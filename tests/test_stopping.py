@@ -87,3 +87,4 @@ def test_a_run_gives_signals_back_but_after_one_ignores_them_and_sends_nothing(
         for signum, handler in zip(ig.SIGNALS, before):
             signal.signal(signum, handler)
     assert not world.standin.requested.wait(0.2)
+    assert '"batch_count": 3}' in world.progress_file.read_text(), "what wasn't sent isn't counted"
