@@ -13,6 +13,11 @@ from conftest import zipped
 
 HERE = Path(__file__).parent
 SAMPLE = HERE / "data" / "influencers_425.csv"
+COVERAGE = """
+  Column   before        after         gained
+  GENRE    396/425  93%  398/425  94%      +2
+  Details    1/425   0%  183/425  43%    +182
+"""
 
 
 def rehearse(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
@@ -45,8 +50,7 @@ def test_a_night_shows_all_that_a_night_brings_and_settles_every_profile(tmp_pat
     assert "Done: every profile is settled, and everything is saved" in api
     assert "0 profiles to fetch" in again
     assert "  0 requests in 0 s\n" in again
-    for row in (r"GENRE +396/425 +93% +398/425 +94% +\+2", r"Details +1/425 +0% .* 43% +\+182"):
-        assert re.search(f"^ *{row}$", again, re.MULTILINE)
+    assert COVERAGE in again
 
     folder = tmp_path / ".tmp" / "rehearsal"
     statuses = Counter(row[3] for row in read(folder / "report.csv")[1:])
