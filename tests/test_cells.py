@@ -10,7 +10,7 @@ from conftest import World, csv_cell, zipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instagram_enrichment import CELL_CHARACTERS, clean, parse_handle
+from instagram_enrichment import CELL_CHARACTERS, clean, format_duration, parse_handle
 
 # Handles: in these tables, " | " stands between two cells.
 ALONE = """@nirabel.voss | nirabel.voss | @Nirabel.VOSS | \t@nirabel.voss\t | nirabel.voss. |
@@ -138,6 +138,12 @@ TEXTS = [
 @pytest.mark.parametrize(("text", "cell"), TEXTS, ids=[ascii(text)[:24] for text, _ in TEXTS])
 def test_a_text_becomes_one_harmless_line(text: str, cell: str) -> None:
     assert clean(text) == cell
+
+
+def test_a_duration_is_said_as_people_do() -> None:
+    seconds = [0.4, 59.4, 61, 599, 601, 3601, 3661, 93720]
+    said = ["0 s", "59 s", "1 min 1 s", "9 min 59 s", "10 min", "1 h", "1 h 1 min", "26 h 2 min"]
+    assert list(map(format_duration, seconds)) == said
 
 
 NASTY = st.text("=+-@\t\r\n\0 '\"x\ud800\u2028", max_size=20)
