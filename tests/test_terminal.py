@@ -117,13 +117,13 @@ def test_the_line_says_what_happens_and_when_it_ends_and_leaves_only_a_log(world
     world.clock.close_lid((12 - time.localtime().tm_hour) % 24 * 3600)  # to noon: it says no day
     world.live(*NAMES)
     world.standin.watch = lambda name: "401" if len(world.standin.log) == 8 else None
-    (first, *frames), log = watch_line(world, "-r10", "-b5", "--batch-pause=40")
+    (first, *frames), log = watch_line(world, "-r10", "-b6", "--batch-pause=40")
     assert first == "reading the list"
     shown = str(frames)
     assert re.search(r"'\[-{30}\]   0%  0/12  next in 0:00:0\d  done at \d", shown)
     assert re.search(r"'\[#{10}-{20}\]  33%  4/12  waiting for an answer  done at \d", shown)
-    assert re.search(r"'\[#{12}-{18}\]  41%  5/12  paused for 0:0\d:\d\d  done at \d", shown)
-    for activity in ("5/12  paused for", "8/12  paused for", "2/12  next in"):
+    assert re.search(r"'\[#{15}-{15}\]  50%  6/12  paused for 0:0\d:\d\d  done at \d", shown)
+    for activity in ("6/12  paused for", "8/12  paused for", "2/12  next in"):
         countdown = re.findall(rf"  {activity} (0:\d\d:\d\d)", shown)
         assert len(set(countdown)) >= 3, "it is drawn at least every second"
         assert countdown == sorted(countdown, reverse=True)
