@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,8 +45,10 @@ def direct(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> CompressedTime:
-    """Time that is skipped, not slept."""
-    return CompressedTime().install(monkeypatch)
+    """Time that is skipped, not slept. It begins at noon: midnight is not in every test."""
+    clock = CompressedTime()
+    clock.close_lid((12 - time.localtime().tm_hour) % 24 * 3600)
+    return clock.install(monkeypatch)
 
 
 @pytest.fixture

@@ -114,7 +114,6 @@ def watch_line(world: Any, *flags: str) -> tuple[list[str], list[str]]:
 
 
 def test_the_line_says_what_happens_and_when_it_ends_and_leaves_only_a_log(world: Any) -> None:
-    world.clock.close_lid((12 - time.localtime().tm_hour) % 24 * 3600)  # to noon: it says no day
     world.live(*NAMES)
     world.standin.watch = lambda name: "401" if len(world.standin.log) == 8 else None
     (first, *frames), log = watch_line(world, "-r10", "-b6", "--batch-pause=40")
