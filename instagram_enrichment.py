@@ -774,7 +774,7 @@ SET_UP_PROBLEMS: Sequence[tuple[Collection[int] | None, str, str, str]] = (
     (TOKEN_CODES, "subcode 459", REFUSED, "Log in to facebook.com and follow what it asks"),
     (TOKEN_CODES, "subcode 492|must be granted", REFUSED, ROLE),
     (TOKEN_CODES, "Cannot parse", REFUSED, OTHER_TOKEN),
-    (TOKEN_CODES, "", REFUSED, f"Paste it once more, whole; else: {NEW_TOKEN}"),
+    (TOKEN_CODES, "", REFUSED, f"If it was pasted whole, it is valid no longer. {NEW_TOKEN}"),
     (PERMISSION_CODES, "", "a permission is missing", PERMISSIONS),
     ((3, 101), "", "the app of your access token can't do this", NEW_APP),
     ((100,), "nonexisting field .business_discovery", NO_SUCH_ACCOUNT, RIGHT_ID),
