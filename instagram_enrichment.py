@@ -418,7 +418,7 @@ LONGEST_FIRST_WAIT = 60.0  # seconds until a run's first token, however slow the
 
 
 class RateLimiter:
-    """A token bucket with room for one token, empty at the start; `progress` may hold it back."""
+    """A token bucket with room for one token, empty at the start; waits as `progress` says, too."""
 
     def __init__(self, per_minute: float, waiter: Waiter, progress: Progress) -> None:
         # So 60 seconds and the bunching hold floor(rate) + 1 requests: one over the limit at most.
@@ -429,7 +429,6 @@ class RateLimiter:
 
     def wait_before_request(self) -> None:
         """Wait for the token, take it, and let 2 to 4 seconds pass, while the next one ripens."""
-        self.wait_while_blocked()
         token_in = max(self._next_token.remaining(), 0.0)
         self._next_token = Deadline.after(token_in + self._refill)
         self._waiter.wait_until(Deadline.after(token_in + random.uniform(*JITTER)), "next in")
