@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +19,9 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from compressed import CompressedTime
-from standin import StandIn, cache_entry, user
+from standin import StandIn, user
 
 import instagram_enrichment
-from instagram_enrichment import Profile, Sheet, read_sheet
 
 if os.access("/dev/shm", os.W_OK):  # a disk in memory: thousands of synced writes take no time
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
@@ -76,21 +75,9 @@ def run_program(argv: Sequence[str]) -> int:
             signal.signal(each, handler)
 
 
-def sheet_of(folder: Path, data: bytes, **named: str) -> Sheet:
-    """The list that `data` is."""
-    path = folder / "sheet.csv"
-    path.write_bytes(data)
-    return read_sheet(path, named)
-
-
 def csv_cell(text: str) -> str:
     """A cell of a CSV, in quotes."""
     return '"' + text.replace('"', '""') + '"'
-
-
-def profile(name: str, category: str | None, biography: str | None) -> Profile:
-    """A profile that was fetched just now."""
-    return Profile.fetched_now(name, {"category_name": category, "biography": biography})
 
 
 class Result(NamedTuple):
@@ -137,11 +124,6 @@ class World:
         self.clock.at(seconds, lambda: signal.raise_signal(signal.SIGINT))
         return self.run(*flags)
 
-    def move_output(self) -> None:
-        """Give the output a folder of its own."""
-        self.output = self.folder / "out" / "out.csv"
-        self.output.parent.mkdir()
-
     def remember(self, *entries: dict[str, Any]) -> None:
         """Make a cache of entries."""
         self.cache_dir.mkdir(exist_ok=True)
@@ -160,6 +142,10 @@ class World:
     @property
     def cache(self) -> dict[str, dict[str, Any]]:
         return json.loads(self.cache_file.read_text())
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        return json.loads(self.progress_file.read_text())
 
     @property
     def rows(self) -> list[list[str]]:
@@ -182,9 +168,3 @@ def world(
     tmp_path: Path, standin: StandIn, clock: CompressedTime, capsys: pytest.CaptureFixture[str]
 ) -> World:
     return World(tmp_path, standin, clock, capsys)
-
-
-@pytest.fixture
-def cached_entry() -> Callable[..., dict[str, Any]]:
-    """Makes a cache entry with the nine keys of the cache's format."""
-    return cache_entry

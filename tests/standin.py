@@ -265,7 +265,6 @@ STREAMS = {  # answers without end: status, piece, seconds between the pieces
 
 class Request(NamedTuple):
     time: float  # of time.monotonic() in this process: virtual where a test has patched it
-    wall: float  # the same of time.time()
     username: str
     line: str  # the first of the request
     headers: dict[str, str]
@@ -434,8 +433,8 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def request_of(self, username: str, answer: str) -> Request:
-        now, wall, port = time.monotonic(), time.time(), self.client_address[1]
-        return Request(now, wall, username, self.requestline, dict(self.headers), answer, port)
+        now, port = time.monotonic(), self.client_address[1]
+        return Request(now, username, self.requestline, dict(self.headers), answer, port)
 
     def send(self, answer: Answer) -> None:
         status, headers, body = answer

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import standin
 from conftest import zipped
 from standin import ANSWERS, LOGIN_PAGE, PAGE, Answer, Chosen, StandIn, data, named, page, user
 
@@ -198,14 +199,14 @@ ODD_FIELDS: list[dict[str, Any]] = [
 ]
 
 
-def test_whatever_a_user_holds_is_cached_and_printed_tamely(world: Any, cached_entry: Any) -> None:
+def test_whatever_a_user_holds_is_cached_and_printed_tamely(world: Any) -> None:
     names = world.live(*(f"odd.{number}" for number in range(len(ODD_FIELDS))))
     world.standin.users = dict(zipped(names, ODD_FIELDS))
     result = world.run()
     assert result.code == 0
     for name, fields in world.standin.users.items():
         entry, biography = world.cache[name], fields.get("biography")
-        assert list(entry) == list(cached_entry(name))
+        assert list(entry) == list(standin.cache_entry(name))
         assert (entry["username"], entry["error"]) == (name, None)
         assert entry["biography"] == (biography if isinstance(biography, str) else None)
         assert entry["follower_count"] in (None, 1000)

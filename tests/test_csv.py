@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import World, profile, sheet_of, zipped
+from conftest import World, zipped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from standin import cache_entry
 
-from instagram_enrichment import UnusableError, clean, parse_handle
+from instagram_enrichment import Profile, Sheet, UnusableError, clean, parse_handle, read_sheet
 
 # What a run makes of a list: ⟨Art⟩ is added, ⟨ →Art⟩ stands where a blank cell stood. Every profile
 # has the category Art and the biography Bio.
@@ -116,6 +116,18 @@ HEADERS = [
     ("# by hand,,,,\nName,Handle\nO,osk\n", "Name|Handle"),
     ("Name,Handle,,,\nO,osk,,,\n", "Name|Handle|||"),
 ]
+
+
+def sheet_of(folder: Path, data: bytes, **named: str) -> Sheet:
+    """The list that `data` is."""
+    path = folder / "sheet.csv"
+    path.write_bytes(data)
+    return read_sheet(path, named)
+
+
+def profile(name: str, category: str | None, biography: str | None) -> Profile:
+    """A profile that was fetched just now."""
+    return Profile.fetched_now(name, {"category_name": category, "biography": biography})
 
 
 @pytest.mark.parametrize(("text", "header"), HEADERS)

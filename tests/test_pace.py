@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standin import cache_entry
 
 import instagram_enrichment as ig
 
@@ -25,10 +26,6 @@ def most_in_a_minute(moments: list[float]) -> int:
 def pauses_after(world: Any) -> list[int]:
     """After how many requests the stand-in saw a pause between batches."""
     return [count for count, gap in enumerate(world.standin.gaps, 1) if gap > 20 * MINUTE]
-
-
-def progress(world: Any) -> dict[str, Any]:
-    return json.loads(world.progress_file.read_text())
 
 
 def write_progress(world: Any, **state: object) -> None:
@@ -142,7 +139,7 @@ def test_a_pause_in_which_the_clock_is_set_back_is_no_longer_and_not_repeated(wo
     world.live(*NAMES[:6])
     world.clock.at(100, lambda: world.clock.close_lid(-24 * HOUR))
     assert world.run_and_interrupt(1830, "-b", "3", "-r", "10").code == 130
-    assert len(world.standin.log) > 3 and "not_before" not in progress(world)
+    assert len(world.standin.log) > 3 and "not_before" not in world.progress
     started = time.monotonic()
     assert world.run("-b", "3").code == 0
     assert time.monotonic() - started < MINUTE
@@ -174,7 +171,7 @@ def test_ctrl_c_in_a_wait_neither_fetches_early_nor_waits_twice(world: Any, wait
     world.standin.burst.extend(answers)
     assert world.run_and_interrupt(into_it, *flags).code == 130
     sent = world.standin.log[-1].time
-    moment = progress(world)["not_before"]
+    moment = world.progress["not_before"]
     assert moment == ig.format_timestamp(ig.parse_timestamp(moment))
     assert world.run_and_interrupt(3, *flags).code == 130
     fetched = len(world.standin.log)
@@ -212,7 +209,7 @@ def test_a_wait_outlives_the_end_of_the_list_and_nothing_else_does(world: Any) -
     world.live(*NAMES[:3])
     world.standin.burst.extend(["live", "live", (400, {"Retry-After": "3600"}, b"")])
     assert world.run("-b", "2", "--batch-pause", "60").code == 1
-    assert {**progress(world), "not_before": ""} == {"last_processed_index": 0, "not_before": ""}
+    assert {**world.progress, "not_before": ""} == {"last_processed_index": 0, "not_before": ""}
     assert world.run("-b", "2", "--batch-pause", "60").code == 0
     assert HOUR <= world.standin.gaps[-1] < HOUR + MINUTE
     assert not world.progress_file.exists()
@@ -221,11 +218,11 @@ def test_a_wait_outlives_the_end_of_the_list_and_nothing_else_does(world: Any) -
 # ---- Batches ----
 
 
-def test_a_batch_counts_fetches_and_the_last_has_no_pause(world: Any, cached_entry: Any) -> None:
+def test_a_batch_counts_fetches_and_the_last_has_no_pause(world: Any) -> None:
     names = world.live(*NAMES[:40])
     rows = [f"@{name},,\n#N/A,,\n@filled{name},a,b\n@{name},,\n" for name in names]
     world.input.write_text("Handle,GENRE,Details\n" + "".join(rows))
-    world.remember(*map(cached_entry, names[:20]))
+    world.remember(*map(cache_entry, names[:20]))
     result = world.run("-b", "5")
     assert result.code == 0
     assert world.standin.names == names[20:]
@@ -239,12 +236,12 @@ def test_a_run_with_nothing_to_fetch_leaves_batch_and_wait(world: Any, monkeypat
     monkeypatch.setenv("INSTAGRAM_ACCESS_TOKEN", "EAAtest")
     world.input.write_text("Handle,GENRE,Details\n" + "".join(f"@{name},,x\n" for name in names))
     assert world.run_and_interrupt(30, "-b", "10").code == 130
-    count = progress(world)["batch_count"]
+    count = world.progress["batch_count"]
     write_progress(world, batch_count=count, not_before=in_hours(0.25))
     started = time.monotonic()
     assert "; 0 profiles to fetch" in world.run("--graph-api", "1", "-b", "10").log
     assert time.monotonic() - started < 5
-    assert progress(world)["batch_count"] == count > 3
+    assert world.progress["batch_count"] == count > 3
     assert world.run("-b", "10").code == 0
     assert world.standin.gaps[count - 1] > 800
     assert pauses_after(world) == [10]
@@ -292,8 +289,8 @@ def test_a_fetch_is_counted_in_the_file_before_its_request_but_not_in_a_pause(wo
     assert world.standin.log == []
     counts: list[int] = []
     in_pause: list[dict[str, Any]] = []
-    world.standin.watch = lambda name: counts.append(progress(world)["batch_count"])
-    world.clock.at(600, lambda: in_pause.append(progress(world)))
+    world.standin.watch = lambda name: counts.append(world.progress["batch_count"])
+    world.clock.at(600, lambda: in_pause.append(world.progress))
     assert world.run("-b", "3").code == 0
     assert counts == [1, 2, 3, 1, 2, 3, 1]
     assert list(in_pause[0]) == ["last_processed_index", "not_before"]
@@ -315,9 +312,9 @@ def test_a_batch_goes_on_where_the_file_says(world: Any, count: Any, expected: l
 
 @pytest.mark.parametrize(("kind", "expected"), [("418", [6, 17]), ("500", [15, 25])])
 def test_a_pause_begins_a_batch_if_it_is_as_long_as_one_between_batches(
-    world: Any, cached_entry: Any, kind: str, expected: list[int]
+    world: Any, kind: str, expected: list[int]
 ) -> None:
-    world.remember(cached_entry("known.one"))
+    world.remember(cache_entry("known.one"))
     world.live(*NAMES[:20], "known.one")
     world.write(NAMES[:20])
     world.standin.burst.extend([kind] * 6)
@@ -328,7 +325,7 @@ def test_a_pause_begins_a_batch_if_it_is_as_long_as_one_between_batches(
 def test_without_a_batch_pause_there_is_none_and_no_count_in_the_file(world: Any) -> None:
     world.live(*NAMES[:12])
     seen: list[list[str]] = []
-    world.standin.watch = lambda name: seen.append(list(progress(world)))
+    world.standin.watch = lambda name: seen.append(list(world.progress))
     result = world.run("-b", "4", "--batch-pause", "0")
     assert max(world.standin.gaps) < 10
     assert "paus" not in result.log

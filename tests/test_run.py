@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import stat
@@ -10,13 +9,14 @@ import time
 from typing import Any
 
 import pytest
+from standin import cache_entry
 
 NAMES = [f"profile.{number:03}" for number in range(300)]
 MINUTE, HOUR = 60.0, 3600.0
 
 
 def position(world: Any) -> Any:
-    return json.loads(world.progress_file.read_text())["last_processed_index"]
+    return world.progress["last_processed_index"]
 
 
 def write_progress(world: Any, text: str) -> None:
@@ -113,7 +113,8 @@ def test_a_checkpoint_comes_after_every_batch_size_of_profiles(world: Any, pause
 
 def test_a_checkpoint_that_cannot_be_written_stops_the_run_and_loses_nothing(world: Any) -> None:
     names = world.live(*NAMES[:12])
-    world.move_output()
+    world.output = world.folder / "out" / "out.csv"
+    world.output.parent.mkdir()
     world.standin.watch = lambda name: name == names[6] and shutil.rmtree(world.output.parent)
     result = world.run("-b", "4")
     assert result.code == 1
@@ -139,9 +140,9 @@ def test_every_profile_fetched_has_a_line_with_position_find_and_eta(world: Any)
     assert re.search(r"\[2/3\] @profile\.001: left open: not found .* \| 0 s left", log)
 
 
-def test_a_run_that_stops_says_at_which_row(world: Any, cached_entry: Any) -> None:
+def test_a_run_that_stops_says_at_which_row(world: Any) -> None:
     names = world.live(*NAMES[:10])
-    world.remember(*map(cached_entry, names[:6]))
+    world.remember(*map(cache_entry, names[:6]))
     world.standin.server_close()
     world.standin.shutdown()
     log = world.run().log
